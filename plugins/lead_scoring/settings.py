@@ -6,6 +6,7 @@ the wrong type is refused with its full name.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import typing
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ ENVIRONMENT_PREFIX = "LEAD_SCORING__"
 @dataclass(frozen=True)
 class StorageSettings:
     models: str
+    models_url: str
     runs: str
 
 
@@ -40,6 +42,7 @@ class WarehouseSettings:
 
 @dataclass(frozen=True)
 class FeatureSettings:
+    default_as_of: str
     feature_set: str
     max_rejected_share: float
     rows_per_shard: int
@@ -189,7 +192,7 @@ def _convert(kind: Any, value: Any, name: str) -> Any:
         return float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
-    if kind is str and isinstance(value, str | int | float | None):
+    if kind is str and isinstance(value, str | int | float | dt.date | None):  # YAML reads 2024-12-21 as a date
         return "" if value is None else str(value)
     if kind is bool and isinstance(value, bool):
         return value

@@ -1,0 +1,329 @@
+"""The whole product on one laptop: a Salesforce org, a reader for the model cards, and Airflow, all on loopback.
+
+``python -m sandbox.stack up | down | status``. Every process gets its own session; its pid and start time are kept in
+``state/stack.json``, so ``down`` ends exactly what ``up`` started, also after a crash, and never a stranger that was
+given the same pid later. ``airflow standalone`` is not used: it leaves children behind on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import requests
+
+HOME = Path(os.environ.get("LEAD_SCORING_HOME", Path(__file__).resolve().parents[1]))
+PREFERRED_PORTS = {"airflow": 8080, "org": 8090, "cards": 8091}
+SAMPLE_AS_OF = "2024-12-21"  # the last day of the sample data: what an empty as-of date means on the laptop
+POOLS = {"scoring": 2, "salesforce": 1}  # one sync at a time: two would spend the same API budget twice
+
+
+@dataclass(frozen=True)
+class Process:
+    name: str
+    pid: int
+    started: int  # clock ticks after boot, from /proc: tells a process from a later one with the same pid
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What runs: addresses and processes."""
+
+    airflow: str
+    org: str
+    cards: str
+    processes: tuple[Process, ...] = ()
+
+
+class StackError(Exception):
+    """The stack could not be started; the message names the part and its log."""
+
+
+def state_folder() -> Path:
+    return HOME / "state"
+
+
+def _stack_file() -> Path:
+    return state_folder() / "stack.json"
+
+
+def _start_ticks(pid: int) -> int:
+    """Start time of a live process, 0 if there is none (or it is a zombie)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])
+
+
+def _free_port(preferred: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _secret(name: str) -> str:
+    """A random secret of this laptop, made once and kept outside the repository's files."""
+    path = state_folder() / "secrets" / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(32))
+    return path.read_text()
+
+
+def environment(airflow: str, org: str, cards: str) -> dict[str, str]:
+    """What the four Airflow processes are told. In production the same settings come from the deployment."""
+    port = airflow.rpartition(":")[2]
+    airflow_home = state_folder() / "airflow"
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "LEAD_SCORING_HOME": str(HOME),
+        "LEAD_SCORING__SALESFORCE__ENDPOINT": org,
+        "LEAD_SCORING__SALESFORCE__WAIT_SECONDS": "0.2",
+        "LEAD_SCORING__STORAGE__MODELS_URL": f"{cards}/models",
+        "LEAD_SCORING__FEATURES__DEFAULT_AS_OF": SAMPLE_AS_OF,
+        "AIRFLOW_HOME": str(airflow_home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(HOME / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # loopback only: whoever is on this laptop is admin
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{airflow}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": "",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home}/airflow.db",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": port,
+        "AIRFLOW__API__BASE_URL": airflow,
+        "AIRFLOW__API__SECRET_KEY": _secret("api"),
+        "AIRFLOW__API_AUTH__JWT_SECRET": _secret("jwt"),
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "AIRFLOW_CONN_SALESFORCE_DEFAULT": json.dumps(
+            {
+                "conn_type": "salesforce",
+                "login": "integration@sandbox.example",
+                "password": "sandbox",
+                "extra": {"security_token": "sandbox", "domain": "login", "version": "59.0"},
+            }
+        ),
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+
+
+def _commands(ports: dict[str, int]) -> dict[str, list[str]]:
+    airflow = [sys.executable, "-m", "airflow"]
+    return {
+        "org": [
+            sys.executable, "-m", "sandbox.salesforce_org", "--port", str(ports["org"]),
+            "--state", str(state_folder() / "org"), "--leads", str(state_folder() / "sample" / "leads.parquet"),
+        ],
+        "cards": [sys.executable, "-m", "sandbox.cards", "--port", str(ports["cards"])],
+        "api-server": [*airflow, "api-server", "--workers", "1"],
+        "scheduler": [*airflow, "scheduler", "--skip-serve-logs"],
+        "dag-processor": [*airflow, "dag-processor"],
+        "triggerer": [*airflow, "triggerer", "--skip-serve-logs"],
+    }  # fmt: skip
+
+
+def running() -> Stack | None:
+    """The stack that was started and of which at least one process lives, or None."""
+    try:
+        data = json.loads(_stack_file().read_text())
+    except FileNotFoundError:
+        return None
+    processes = tuple(Process(**item) for item in data.pop("processes"))
+    alive = tuple(item for item in processes if _start_ticks(item.pid) == item.started)
+    return Stack(**data, processes=alive) if alive else None
+
+
+def up(wait_seconds: float = 120.0) -> Stack:
+    """Start everything and wait until each part answers.
+
+    :raises StackError: a part died or did not answer in time. What was started is stopped again.
+    """
+    if (standing := running()) is not None:
+        if len(standing.processes) == len(_commands(PREFERRED_PORTS)):
+            return standing
+        down()
+    logs = state_folder() / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    (state_folder() / "airflow").mkdir(parents=True, exist_ok=True)
+    ports = {name: _free_port(port) for name, port in PREFERRED_PORTS.items()}
+    addresses = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    variables = environment(**addresses)
+    migrated = subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        env=variables, cwd=HOME, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    (logs / "db-migrate.log").write_text(migrated.stdout + migrated.stderr)
+    if migrated.returncode:
+        raise StackError(f"airflow db migrate ended with {migrated.returncode}; see {logs / 'db-migrate.log'}")
+    processes: list[Process] = []
+    try:
+        for name, command in _commands(ports).items():
+            with (logs / f"{name}.log").open("ab") as log:
+                child = subprocess.Popen(
+                    command, env=variables, cwd=HOME, stdin=subprocess.DEVNULL,
+                    stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                )  # fmt: skip
+            processes.append(Process(name, child.pid, _start_ticks(child.pid)))
+            stack = Stack(**addresses, processes=tuple(processes))
+            _write(stack)
+        _wait_until_ready(stack, time.monotonic() + wait_seconds)
+        _make_pools(stack)
+    except BaseException:
+        down()
+        raise
+    return stack
+
+
+def _write(stack: Stack) -> None:
+    partial = _stack_file().with_suffix(".partial")
+    partial.write_text(json.dumps(asdict(stack), indent=2))
+    partial.replace(_stack_file())
+
+
+def _wait_until_ready(stack: Stack, deadline: float) -> None:
+    health = {"org": f"{stack.org}/healthz", "cards": f"{stack.cards}/healthz"}
+    while True:
+        for process in stack.processes:
+            if _start_ticks(process.pid) != process.started:
+                raise StackError(f"{process.name} stopped at start; see {state_folder() / 'logs' / process.name}.log")
+        waiting = [name for name, url in health.items() if not _answers(url)]
+        waiting += _unhealthy_airflow(stack.airflow)
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            raise StackError(f"no answer from {', '.join(waiting)}; see the logs in {state_folder() / 'logs'}")
+        time.sleep(0.3)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def _unhealthy_airflow(airflow: str) -> list[str]:
+    parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+    try:
+        report = requests.get(f"{airflow}/api/v2/monitor/health", timeout=2).json()
+    except (requests.RequestException, ValueError):
+        return ["api-server"]
+    return [part for part in parts if (report.get(part) or {}).get("status") != "healthy"]
+
+
+def api(stack: Stack) -> requests.Session:
+    """A logged-in session for Airflow's REST API; ask for paths below ``/api/v2``."""
+    session = requests.Session()
+    token = session.get(f"{stack.airflow}/auth/token", timeout=30).json()["access_token"]
+    session.headers["Authorization"] = f"Bearer {token}"
+    return session
+
+
+def _make_pools(stack: Stack) -> None:
+    session = api(stack)
+    for name, slots in POOLS.items():
+        answer = session.post(
+            f"{stack.airflow}/api/v2/pools", json={"name": name, "slots": slots, "include_deferred": False}, timeout=30
+        )
+        if not answer.ok and answer.status_code != 409:  # 409: it is there from the last time
+            raise StackError(f"pool {name} could not be made: {answer.status_code} {answer.text[:200]}")
+
+
+def down(grace_seconds: float = 15.0) -> int:
+    """Stop what :func:`up` started, children included. Returns how many processes were still alive."""
+    stack = running()
+    if stack is None:
+        _stack_file().unlink(missing_ok=True)
+        return 0
+    for process in reversed(stack.processes):
+        _signal_session(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace_seconds
+    while time.monotonic() < deadline and any(_session_members(item.pid) for item in stack.processes):
+        for process in stack.processes:
+            _reap(process.pid)
+        time.sleep(0.1)
+    for process in stack.processes:
+        _signal_session(process.pid, signal.SIGKILL)
+        _reap(process.pid)
+    _stack_file().unlink(missing_ok=True)
+    return len(stack.processes)
+
+
+def _session_members(session: int) -> list[int]:
+    """Live processes of the session that a part leads: Airflow's workers leave its process group, never its session."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                members.append(int(entry.name))
+    return members
+
+
+def _signal_session(session: int, number: signal.Signals) -> None:
+    members = _session_members(session)
+    # The leader ends its own children in order; only SIGKILL is for all.
+    for pid in members if number == signal.SIGKILL else [session]:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return  # started by an earlier command: not ours to wait for
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m sandbox.stack", description=__doc__.splitlines()[0])
+    parser.add_argument("command", choices=["up", "down", "status"])
+    command = parser.parse_args().command
+    if command == "down":
+        count = down()
+        print(f"stopped {count} processes" if count else "nothing was running")
+        return 0
+    try:
+        stack = up() if command == "up" else running()
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if stack is None:
+        print("nothing is running; start it with `make up`")
+        return 1
+    print(f"Airflow          {stack.airflow}   (no login: everybody on this machine is admin)")
+    print(f"Salesforce org   {stack.org}")
+    print(f"Model cards      {stack.cards}")
+    print("Stop it with `make down`.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
