@@ -1,0 +1,60 @@
+"""How much one feature says alone, and how far two samples of it lie apart."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lead_scoring.evaluation.metrics import auc_roc
+
+SMOOTHING = 0.5  # leads added to each bin, so that an empty one gives a large number and not an infinite one
+
+
+def _cuts(values: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return np.empty(0)
+    return np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
+
+
+def _shares(values: NDArray[np.float64], cuts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Smoothed share of each bin; the last bin holds the missing values."""
+    number = np.where(np.isnan(values), len(cuts) + 1, np.searchsorted(cuts, values, side="right"))
+    counts = np.bincount(number, minlength=len(cuts) + 2) + SMOOTHING
+    return np.asarray(counts / counts.sum())
+
+
+def psi(expected: ArrayLike, actual: ArrayLike, bins: int = 10) -> float:
+    """Population stability index over quantile bins of ``expected``, missing values as a bin of their own.
+
+    Weak: on real leads its largest value was .13 while a classifier told the two samples apart with AUC .886.
+    """
+    before, after = np.asarray(expected, dtype=np.float64), np.asarray(actual, dtype=np.float64)
+    cuts = _cuts(before, bins)
+    p, q = _shares(before, cuts), _shares(after, cuts)
+    return float(np.sum((q - p) * np.log(q / p)))
+
+
+def information_value(feature: ArrayLike, target: ArrayLike, bins: int = 10) -> float:
+    """Information value of one feature for the target, over quantile bins, missing values as a bin of their own."""
+    values, labels = np.asarray(feature, dtype=np.float64), np.asarray(target)
+    cuts = _cuts(values, bins)
+    p, q = _shares(values[labels == 1], cuts), _shares(values[labels == 0], cuts)
+    return float(np.sum((p - q) * np.log(p / q)))
+
+
+def single_feature_auc(feature: ArrayLike, target: ArrayLike) -> float:
+    """AUC of one feature alone, in the better direction; missing values rank together, at the better end."""
+    values = np.asarray(feature, dtype=np.float64)
+    missing = np.isnan(values)
+    if not missing.any():
+        auc = auc_roc(values, target)
+        return max(auc, 1 - auc)
+    if missing.all():
+        return 0.5
+    known = values[~missing]
+    found = []
+    for filler in (known.min() - 1, known.max() + 1):
+        auc = auc_roc(np.where(missing, filler, values), target)
+        found.append(max(auc, 1 - auc))
+    return max(found)

@@ -1,0 +1,96 @@
+"""Does a score of 4 % convert at 4 %: bins with intervals, slope and intercept, expected calibration error."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+BINS = 10
+Z95 = 1.959963984540054
+CLIP = 1e-12
+
+
+def wilson(positives: float, leads: float, z: float = Z95) -> tuple[float, float]:
+    """Interval of a rate (Wilson 1927): right also for 0 of 50, where the textbook interval is empty."""
+    if leads <= 0:
+        return 0.0, 1.0
+    rate = positives / leads
+    denominator = 1 + z * z / leads
+    centre = (rate + z * z / (2 * leads)) / denominator
+    half = z / denominator * math.sqrt(max(0.0, rate * (1 - rate) / leads + z * z / (4 * leads * leads)))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _bins(probability: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """Bin number of each lead: equal counts by rank, leads with one score in one bin."""
+    distinct, inverse, counts = np.unique(probability, return_inverse=True, return_counts=True)
+    middle = np.cumsum(counts) - counts / 2
+    number = np.minimum((middle * bins / len(probability)).astype(np.int64), bins - 1)
+    return np.asarray(number[inverse], dtype=np.int64)
+
+
+def reliability(probability: ArrayLike, target: ArrayLike, bins: int = BINS) -> list[dict[str, Any]]:
+    """Mean score, conversion rate and its 95 % Wilson interval in bins of equal size, lowest first."""
+    scores, labels = np.asarray(probability, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    number = _bins(scores, bins)
+    rows = []
+    for value in np.unique(number):
+        chosen = number == value
+        leads, positives = int(chosen.sum()), float(labels[chosen].sum())
+        low, high = wilson(positives, leads)
+        rows.append({
+            "leads": leads,
+            "positives": int(positives),
+            "score": float(scores[chosen].mean()),
+            "rate": positives / leads,
+            "low": low,
+            "high": high,
+        })
+    return rows
+
+
+def ece(probability: ArrayLike, target: ArrayLike, bins: int = BINS) -> float:
+    """Expected calibration error: mean distance of score and rate over bins of equal size, weighted by leads.
+
+    Biased upwards: a perfect model has one too. Read it beside :func:`ece_noise_floor` (Roelofs et al. 2012.08668).
+    """
+    scores = np.asarray(probability, dtype=np.float64)
+    return _ece(scores, np.asarray(target, dtype=np.float64), _bins(scores, bins), bins)
+
+
+def _ece(scores: NDArray[np.float64], labels: NDArray[np.float64], number: NDArray[np.int64], bins: int) -> float:
+    gap = np.bincount(number, weights=scores - labels, minlength=bins)
+    return float(np.abs(gap).sum() / len(scores))
+
+
+def ece_noise_floor(probability: ArrayLike, *, seed: int, draws: int = 200, bins: int = BINS) -> dict[str, float]:
+    """Expected calibration error of a perfect model with these scores: mean and 95th percentile.
+
+    Outcomes are drawn from the scores themselves, so what remains is the noise of so many leads in so many bins.
+    """
+    scores = np.asarray(probability, dtype=np.float64)
+    number = _bins(scores, bins)
+    generator = np.random.default_rng(seed)
+    values = [
+        _ece(scores, (generator.random(len(scores)) < scores).astype(np.float64), number, bins) for _ in range(draws)
+    ]
+    return {"mean": float(np.mean(values)), "p95": float(np.quantile(values, 0.95))}
+
+
+def slope_intercept(probability: ArrayLike, target: ArrayLike) -> tuple[float, float]:
+    """Logistic recalibration of the outcomes on the score's log-odds (Cox 1958): (1, 0) is calibrated.
+
+    A slope below 1 says that high scores are too high and low ones too low. NaN with one class or one score.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    scores = np.clip(np.asarray(probability, dtype=np.float64), CLIP, 1 - CLIP)
+    labels = np.asarray(target)
+    if len(np.unique(labels)) < 2 or float(np.ptp(scores)) == 0.0:
+        return float("nan"), float("nan")
+    log_odds = np.log(scores) - np.log1p(-scores)
+    fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(log_odds.reshape(-1, 1), labels)
+    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])

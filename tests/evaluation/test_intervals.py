@@ -1,0 +1,100 @@
+"""Intervals cover, pairs are narrow, equal seeds give equal bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lead_scoring import evaluation
+from lead_scoring.evaluation.bootstrap import replicates
+
+
+def _leads(leads: int, seed: int, slope: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    margin = generator.normal(-3, 1, leads)
+    probability = 1 / (1 + np.exp(-margin))
+    target = (generator.random(leads) < 1 / (1 + np.exp(-slope * margin))).astype(int)
+    return margin, probability, target
+
+
+def test_a_wilson_interval_is_never_empty() -> None:
+    assert evaluation.wilson(0, 50)[0] == 0.0
+    assert evaluation.wilson(0, 50)[1] == pytest.approx(0.0714, abs=1e-3)
+    assert evaluation.wilson(50, 50)[1] == 1.0
+    assert evaluation.wilson(0, 0) == (0.0, 1.0)
+
+
+def test_the_bootstrap_interval_of_a_mean_is_that_of_theory() -> None:
+    values = np.random.default_rng(1).normal(size=2000)
+    found = evaluation.paired_bootstrap(values, resamples=2000, seed=3)
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 / np.sqrt(2000), rel=0.08)
+    assert found["standard_error"] == pytest.approx(1 / np.sqrt(2000), rel=0.05)
+    assert found["low"] < found["value"] < found["high"]
+
+
+def test_equal_seeds_give_equal_figures_and_another_seed_gives_others() -> None:
+    margin, probability, target = _leads(500, 2)
+    one, two, other = (
+        evaluation.evaluate(margin, target, how="holdout", resamples=200, seed=seed, probability=probability)
+        for seed in (1, 1, 2)
+    )
+    assert one == two
+    assert one["auc_roc"]["low"] != other["auc_roc"]["low"]
+
+
+def test_blocks_do_not_change_the_draws() -> None:
+    values = np.arange(50.0)
+    whole = replicates(50, lambda block: block @ values, 30, 9)
+    assert len(whole) == 30
+    assert len(set(whole)) > 20
+
+
+def test_calibrated_scores_have_slope_one_and_an_error_within_the_noise_floor() -> None:
+    margin, probability, target = _leads(20_000, 4)
+    slope, intercept = evaluation.slope_intercept(probability, target)
+    assert slope == pytest.approx(1.0, abs=0.1)
+    assert intercept == pytest.approx(0.0, abs=0.3)
+    assert evaluation.ece(probability, target) <= evaluation.ece_noise_floor(probability, seed=1)["p95"] * 1.5
+
+
+def test_overconfident_scores_have_a_slope_below_one_and_an_error_above_the_noise_floor() -> None:
+    margin, probability, target = _leads(20_000, 4, slope=0.5)
+    assert evaluation.slope_intercept(probability, target)[0] == pytest.approx(0.5, abs=0.1)
+    assert evaluation.ece(probability, target) > evaluation.ece_noise_floor(probability, seed=1)["p95"]
+
+
+def test_reliability_bins_hold_every_lead_once_and_ties_together() -> None:
+    margin, probability, target = _leads(1000, 6)
+    rounded = np.round(probability, 2)
+    rows = evaluation.reliability(rounded, target)
+    assert sum(row["leads"] for row in rows) == 1000
+    assert sum(row["positives"] for row in rows) == target.sum()
+    assert [row["score"] for row in rows] == sorted(row["score"] for row in rows)
+
+
+def test_a_segment_with_too_few_conversions_says_so() -> None:
+    margin, _, target = _leads(2000, 7)
+    rows = evaluation.segments(
+        {"all": np.ones(2000, bool), "few": np.arange(2000) < 50}, margin, target, resamples=100, seed=1
+    )
+    assert rows[0]["too_few"] is False
+    assert rows[0]["rate"]["value"] == pytest.approx(target.mean())
+    assert rows[1] == {"segment": "few", "n": 50, "positives": int(target[:50].sum()), "too_few": True}
+
+
+def test_psi_is_near_zero_for_the_same_source_and_large_for_another() -> None:
+    generator = np.random.default_rng(8)
+    before = generator.normal(size=5000)
+    assert evaluation.psi(before, generator.normal(size=5000)) < 0.01
+    assert evaluation.psi(before, generator.normal(1, 1, 5000)) > 0.25
+    assert evaluation.psi(np.r_[before, np.full(500, np.nan)], before) > 0.05
+
+
+def test_one_feature_alone_is_measured_in_its_better_direction_and_with_missing_values() -> None:
+    margin, _, target = _leads(5000, 9)
+    forward = evaluation.single_feature_auc(margin, target)
+    assert forward == pytest.approx(evaluation.single_feature_auc(-margin, target))
+    hole = np.where(target == 1, np.nan, margin)
+    assert evaluation.single_feature_auc(hole, target) == 1.0
+    assert evaluation.single_feature_auc(np.full(5000, np.nan), target) == 0.5
+    assert evaluation.information_value(margin, target) > 0.3
