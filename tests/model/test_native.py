@@ -71,7 +71,7 @@ def test_a_manifest_comes_back_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"[]", b'{"format": 2}', b'{"format": 1, "version": "other"}', b"\x80\x04pickle"]
+    "data", [b"", b"[]", b'{"format": 2}', b'{"format": 1, "version_id": "other"}', b"\x80\x04pickle"]
 )
 def test_a_file_that_is_not_of_this_format_is_refused(data: bytes) -> None:
     with pytest.raises(BadInput, match="here.json"):

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lead_scoring.errors import BadInput
-from lead_scoring.settings import BucketSettings
+
+if TYPE_CHECKING:  # the HTTP function carries this file, not the settings
+    from lead_scoring.settings import BucketSettings
 
 BUCKETS = ("Very Hot", "Hot", "Warm", "Cold")
 ACTIONS = (

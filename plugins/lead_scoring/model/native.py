@@ -96,13 +96,14 @@ class ScorerSpec:
 class PackageManifest:
     """``manifest_<v>.json``: what belongs to a version. Written last; a version without one does not exist.
 
-    :param files: name inside ``production/`` to ``{"sha256": hex, "bytes": n}``, for every file whose name carries the
-        version. ``cloud_function_code.py`` and its neighbours carry none: they are code, replaced by each release.
+    :param files: name to ``{"sha256": hex, "bytes": n}`` for all files but the manifest. A name with the version in it
+        lies in ``production/``; any other one (``cloud_function_code.py`` and its neighbours, relative names such as
+        ``lead_scoring/errors.py``) in ``production/function_<v>/``, and is copied to ``production/`` by a promotion.
     :param libraries: distribution name to the version the golden scores were computed with.
     :param details: whatever else packaging records (run, code version, findings). JSON values only.
     """
 
-    version: str
+    version_id: str
     as_of: str
     feature_set: str
     feature_set_digest: str
