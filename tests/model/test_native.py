@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +67,9 @@ def test_a_manifest_comes_back_as_it_was_written() -> None:
         ("a", "b"),
         {"xgboost": "3.2.0"},
         {"scorer.json": {"sha256": "0", "bytes": 3}},
+        {"performance": {"test_auc_roc": 0.7002}},
     )
+    assert json.loads(manifest.to_bytes())["performance"] == {"test_auc_roc": 0.7002}
     assert native.PackageManifest.from_bytes(manifest.to_bytes(), "manifest.json") == manifest
 
 

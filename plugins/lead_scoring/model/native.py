@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,8 @@ class PackageManifest:
         lies in ``production/``; any other one (``cloud_function_code.py`` and its neighbours, relative names such as
         ``lead_scoring/errors.py``) in ``production/function_<v>/``, and is copied to ``production/`` by a promotion.
     :param libraries: distribution name to the version the golden scores were computed with.
-    :param details: whatever else packaging records (run, code version, findings). JSON values only.
+    :param details: whatever else packaging records (performance, calibration, run, findings), JSON values, kept as
+        further keys of the file.
     """
 
     version_id: str
@@ -113,14 +114,19 @@ class PackageManifest:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        return _pretty({"format": FORMAT, **asdict(self)})
+        """``details`` stand beside the other keys, as the document's registry entry has them."""
+        known = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "details"}
+        if taken := sorted({"format", "details", *known} & set(self.details)):
+            raise BadInput(f"manifest details may not be called {taken[0]!r}: the manifest has a key of that name")
+        return _pretty({"format": FORMAT, **known, **self.details})
 
     @classmethod
     def from_bytes(cls, data: bytes, source: str) -> PackageManifest:
         """:raises BadInput: not a manifest of this format; ``source`` is named."""
         content = _parse(data, source)
         try:
-            return cls(**{**content, "feature_names": tuple(content["feature_names"])})
+            known = {item.name: content.pop(item.name) for item in fields(cls) if item.name != "details"}
+            return cls(**{**known, "feature_names": tuple(known["feature_names"])}, details=content)
         except (KeyError, TypeError) as error:
             raise BadInput(f"{source} is not a package manifest ({error}); package the version again") from error
 
