@@ -9,14 +9,11 @@ from __future__ import annotations
 import argparse
 import html
 import mimetypes
-import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from markdown_it import MarkdownIt
-
-HOME = Path(os.environ.get("LEAD_SCORING_HOME", Path(__file__).resolve().parents[1]))
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width"><style>
@@ -73,7 +70,7 @@ def serve(port: int, folder: Path) -> ThreadingHTTPServer:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox.cards", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--folder", type=Path, default=HOME / "models")
+    parser.add_argument("--folder", type=Path, required=True)
     options = parser.parse_args()
     serve(options.port, options.folder).serve_forever()
 

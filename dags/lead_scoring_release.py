@@ -1,0 +1,171 @@
+"""
+### Release a model, then score everyone with it
+
+Run by hand (or by another system through REST) when a new model is wanted. Each task does one stage, can be retried or
+killed at any moment, and returns a small manifest: open **XCom** on a task to see its counts and figures, and the
+**Model card** button on `hash_version` or `update_registry` for the whole story.
+
+| task | makes | stops the release when |
+|---|---|---|
+| `materialize_features` | the feature table as of the date | a column is missing; too many rows are set aside |
+| `train_model` | the booster and its baselines | a feature looks as if it knows the future |
+| `calibrate_model` | probabilities, buckets, `models/calibrated/` | the buckets say nothing |
+| `hash_version` | the version id, the package in `models/production/` | the same version exists with other bytes |
+| `approve_release` | a person's yes (only if asked for) | rejected, or no answer in a day |
+| `update_registry` | the champion | the gate says the model is no better, or cannot tell |
+| `batch_score` | scores, one mapped task a shard | a shard is not the one that was published |
+| `publish_scores` | the day's partition of `lead_scores` | rows are missing, doubled, or out of range |
+| `sync_salesforce` | changed scores in Salesforce | the org is down or rejects too many rows |
+
+A red task says why in its XCom `error` and in the last line of its log. Bad data fails at once; a service that does not
+answer is tried again. After the mend, clear the red task: what is finished is not done again.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param
+
+from lead_scoring_airflow.defaults import (
+    AS_OF,
+    AS_OF_PARAM,
+    DEFAULT_ARGS,
+    DEFAULT_BUCKET_POLICY,
+    DEFAULT_FEATURE_SET,
+    FEATURE_SETS,
+    dry_run_param,
+)
+from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
+from lead_scoring_airflow.operators.batch_score import BatchScoreOperator
+from lead_scoring_airflow.operators.calibrate_model import CalibrateModelOperator
+from lead_scoring_airflow.operators.hash_version import HashVersionOperator
+from lead_scoring_airflow.operators.materialize_features import MaterializeFeaturesOperator
+from lead_scoring_airflow.operators.plan_shards import PlanShardsOperator
+from lead_scoring_airflow.operators.publish_scores import PublishScoresOperator
+from lead_scoring_airflow.operators.sync_salesforce import SyncSalesforceOperator
+from lead_scoring_airflow.operators.train_model import TrainModelOperator
+from lead_scoring_airflow.operators.update_registry import UpdateRegistryOperator
+
+FINDINGS = "{{ params.accept_findings }}"
+
+with DAG(
+    dag_id="lead_scoring_release",
+    description="Train, calibrate, version and register a model; score everyone; sync Salesforce",
+    schedule=None,
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,  # it runs only when somebody asks
+    default_args=DEFAULT_ARGS,
+    doc_md=__doc__,
+    tags=["lead-scoring", "impact/tier_1", "triage/data-science"],
+    params={
+        "as_of": AS_OF_PARAM,
+        "feature_set": Param(
+            DEFAULT_FEATURE_SET, enum=FEATURE_SETS, title="Feature set", description="A set of the feature catalog."
+        ),
+        "features": Param(
+            "",
+            type="string",
+            maxLength=1000,
+            title="Ready feature table",
+            description="Path of a Parquet file. Empty: compute the features from the source tables.",
+        ),
+        "bucket_policy": Param(
+            DEFAULT_BUCKET_POLICY,
+            enum=["lift", "absolute", "capacity"],
+            title="Bucket policy",
+            description="lift: multiples of the base rate. absolute: the document's 0.7/0.5/0.3. capacity: shares.",
+        ),
+        "accept_findings": Param(
+            "",
+            type="string",
+            maxLength=500,
+            title="Accept findings because",
+            description="A reason lets the release pass leak and bucket findings. The model card carries it.",
+        ),
+        "require_approval": Param(
+            False, type="boolean", title="Ask for approval", description="Wait for a person before the registry."
+        ),
+        "dry_run_sync": dry_run_param(),
+    },
+) as dag:
+    features = MaterializeFeaturesOperator(
+        task_id="materialize_features",
+        as_of=AS_OF,
+        feature_set="{{ params.feature_set }}",
+        features="{{ params.features }}",
+        doc_md="Features as of a date, from the source tables or a ready table. Bad rows are set aside and counted.",
+    )
+    trained = TrainModelOperator(
+        task_id="train_model",
+        features=features.output,
+        accept_findings=FINDINGS,
+        doc_md="Leak tripwire, then XGBoost beside a logistic and a constant baseline on a time-ordered split.",
+    )
+    calibrated = CalibrateModelOperator(
+        task_id="calibrate_model",
+        features=features.output,
+        trained=trained.output,
+        bucket_policy="{{ params.bucket_policy }}",
+        accept_findings=FINDINGS,
+        doc_md="The simplest calibrator that cross-fitting cannot tell from the best. See `models/calibrated/`.",
+    )
+    packaged = HashVersionOperator(
+        task_id="hash_version",
+        features=features.output,
+        trained=trained.output,
+        calibrated=calibrated.output,
+        accept_findings=FINDINGS,
+        doc_md="`v1-YYYYMMDD-<8 hex>` over the model's bytes and the as-of date; the same on every retry.",
+    )
+    approved = ApproveReleaseOperator(
+        task_id="approve_release",
+        require_approval="{{ params.require_approval }}",
+        subject="Release {{ ti.xcom_pull('hash_version')['figures']['version_id'] }}?",
+        body="Figures: {{ ti.xcom_pull('hash_version')['figures']['performance'] }}\n\n"
+        "Gate: {{ ti.xcom_pull('hash_version')['figures']['gate']['reasons'] | join('; ') }}\n\n"
+        "The Model card button on hash_version has the rest.",
+        response_timeout=timedelta(days=1),
+        doc_md="Skipped unless the run asks for an approval. No answer in a day is a no.",
+    )
+    registered = UpdateRegistryOperator(
+        task_id="update_registry",
+        packaged=packaged.output,
+        reason="release {{ run_id }}",
+        trigger_rule="none_failed",  # approve_release is skipped when nobody asked for it
+        doc_md="Exactly one version is in production. The event log says who, when and why.",
+    )
+    version = "{{ ti.xcom_pull('update_registry')['figures']['version'] }}"
+    shards = PlanShardsOperator(
+        task_id="plan_shards",
+        features=features.output,
+        doc_md="Lists the shards of the feature table: `batch_score` is mapped over them.",
+    )
+    scored = BatchScoreOperator.partial(
+        task_id="batch_score",
+        features=features.output,
+        version=version,
+        pool="scoring",
+        map_index_template="{{ task.shard }}",
+        doc_md="One mapped task a shard of the feature table.",
+    ).expand(shard=shards.output)
+    published = PublishScoresOperator(
+        task_id="publish_scores",
+        features=features.output,
+        scored=scored.output,
+        version=version,
+        doc_md="Audits all shards together, then replaces the day's partition in one step.",
+    )
+    synced = SyncSalesforceOperator(
+        task_id="sync_salesforce",
+        features=features.output,
+        published=published.output,
+        dry_run="{{ params.dry_run_sync }}",
+        pool="salesforce",
+        doc_md="Sends only what changed. Rejected rows are in `salesforce_sync_log` with Salesforce's message.",
+    )
+
+    features >> trained >> calibrated >> packaged >> approved >> registered >> scored >> published >> synced
+    packaged >> registered
+    features >> shards >> scored

@@ -1,0 +1,39 @@
+"""``lead-scoring``: everything the DAGs do, without Airflow.
+
+Every command prints for people, or with ``--json`` one machine-readable object on stdout. Exit status: 0 done, 1 a
+check said no, 2 bad input. An error is one line on stderr that names the field, the value and what to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from lead_scoring.errors import LeadScoringError
+
+
+def parser() -> argparse.ArgumentParser:
+    from lead_scoring.cli import data, models, operations, registry, scores, sync
+
+    top = argparse.ArgumentParser(prog="lead-scoring", description="Lead scores from the warehouse to Salesforce.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for group in (data, models, registry, scores, sync, operations):
+        group.add_commands(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except LeadScoringError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output closed it, as `head` does
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

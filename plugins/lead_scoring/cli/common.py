@@ -1,0 +1,108 @@
+"""What the commands share: arguments with one spelling, settings from them, output in two forms."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import getpass
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lead_scoring.settings import load_settings
+
+if TYPE_CHECKING:
+    from lead_scoring.pipeline import Pipeline
+
+Command = Callable[[argparse.Namespace], int | None]
+
+
+def add(
+    commands: Any, name: str, run: Command, help_text: str, *, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    """A command with ``--json``."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", epilog=epilog
+    )
+    command.add_argument("--json", action="store_true", help="print one machine-readable object on stdout")
+    command.set_defaults(run=run)
+    return command
+
+
+def group(commands: Any, name: str, help_text: str) -> Any:
+    """A command with commands of its own, like ``registry list``."""
+    command = commands.add_parser(name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".")
+    return command.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+
+def add_as_of(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--as-of", default="", metavar="DATE", help="the day to look from; empty: today (UTC)")
+
+
+def add_models(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--models", default="", metavar="DIR", help="folder or gs:// address; empty: the settings'")
+
+
+def add_feature_set(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--feature-set", default="", metavar="NAME", help="a set of the feature catalog")
+
+
+def pipeline(options: argparse.Namespace, **overrides: Any) -> Pipeline:
+    """The pipeline over the settings, with what the command line overrides (``section__key=value``; empty: not)."""
+    from lead_scoring.pipeline import Pipeline
+
+    changed = {name.replace("__", "."): value for name, value in overrides.items() if value not in ("", None)}
+    if models := getattr(options, "models", ""):
+        changed["storage.models"] = models if "://" in models else str(Path(models).absolute())
+    return Pipeline(load_settings(overrides=changed))
+
+
+def today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
+
+
+def actor() -> str:
+    """Who is recorded for what the command line changes."""
+    return f"{getpass.getuser()} (command line)"
+
+
+def emit(options: argparse.Namespace, data: Any, human: Callable[[], None]) -> None:
+    """Print ``data`` as JSON if asked, else what a person reads."""
+    if options.json:
+        print(json.dumps(data, indent=2, default=str, allow_nan=False))
+    else:
+        human()
+
+
+def table(rows: Iterable[Sequence[Any]], header: Sequence[str]) -> None:
+    """Aligned columns; numbers to the right."""
+    cells = [[_text(value) for value in row] for row in rows]
+    widths = [max(len(line[column]) for line in [list(header), *cells]) for column in range(len(header))]
+    numeric = [bool(cells) and all(_is_number(line[column]) for line in cells) for column in range(len(header))]
+    for line in [list(header), *cells]:
+        parts = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ]
+        print("  ".join(parts).rstrip())
+
+
+def pairs(data: Mapping[str, Any]) -> None:
+    width = max((len(name) for name in data), default=0)
+    for name, value in data.items():
+        print(f"{name:<{width}}  {_text(value)}")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _is_number(text: str) -> bool:
+    return text == "-" or text.replace(",", "").replace(".", "").replace("-", "").replace("e", "").isdigit()

@@ -1,0 +1,107 @@
+"""``lead-scoring sample`` and ``lead-scoring features``: raw tables and what is made of them."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from lead_scoring.cli.common import add, add_as_of, add_feature_set, emit, group, pairs, pipeline, today
+from lead_scoring.errors import BadInput, CheckFailed
+
+
+def add_commands(commands: Any) -> None:
+    sample = add(commands, "sample", run_sample, "write synthetic raw tables as Parquet")
+    sample.add_argument("--out", required=True, type=Path, metavar="DIR")
+    sample.add_argument("--leads", type=int, default=12_000, metavar="N", help="how many leads (default: %(default)s)")
+    sample.add_argument("--seed", type=int, default=7, metavar="S", help="(default: %(default)s)")
+    sample.add_argument("--load", action="store_true", help="load them into the embedded warehouse as well")
+
+    actions = group(commands, "features", "the feature table as of a date")
+    build = add(actions, "build", run_build, "compute the feature table from a folder of raw tables")
+    build.add_argument(
+        "--source", required=True, type=Path, metavar="DIR", help="leads, employment_history, firm_snapshots"
+    )
+    build.add_argument("--out", required=True, type=Path, metavar="F", help="the feature table (Parquet)")
+    build.add_argument("--rejects", type=Path, metavar="R", help="the rows set aside, with every reason (Parquet)")
+    add_as_of(build)
+    add_feature_set(build)
+
+    audit = add(actions, "audit", run_audit, "replay: did the past value of a feature change with later knowledge")
+    audit.add_argument("--source", required=True, type=Path, metavar="DIR")
+    audit.add_argument("--later", default="", metavar="DATE", help="the later day to compare with; empty: today")
+    audit.add_argument(
+        "--ignore-recorded-at", action="store_true", help="show what would leak if recorded_at were not honoured"
+    )
+    add_as_of(audit)
+    add_feature_set(audit)
+
+
+def run_sample(options: argparse.Namespace) -> None:
+    from lead_scoring.sample import write_sample
+
+    made = write_sample(options.out, leads=options.leads, seed=options.seed)
+    rows = dict(made.counts)
+    if options.load:
+        pipeline(options).load_source(options.out)
+    data = {"synthetic": True, "folder": str(options.out), "rows": rows, "loaded": options.load}
+
+    def human() -> None:
+        print(f"SYNTHETIC data in {options.out}{', loaded into the warehouse' if options.load else ''}:")
+        pairs(rows)
+
+    emit(options, data, human)
+
+
+def run_build(options: argparse.Namespace) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with tempfile.TemporaryDirectory(prefix="features-") as folder:
+        lines = _private(options, Path(folder))
+        lines.load_source(options.source)
+        made = lines.materialize_features(lines.as_of(options.as_of, today()), feature_set=options.feature_set)
+        shards = made.fetch_all(lines.runs, "shards/")
+        if not shards:
+            raise BadInput(f"folder {options.source} gives no feature rows as of {made.as_of}; choose a later --as-of")
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.concat_tables([pq.read_table(path) for path in shards]), options.out)
+        if options.rejects:
+            options.rejects.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(made.fetch(lines.runs, "rejected.parquet"), options.rejects)
+    data = {"as_of": made.as_of, "key": made.key, "out": str(options.out), **made.counts, **made.figures}
+    emit(options, data, lambda: pairs(data))
+
+
+def run_audit(options: argparse.Namespace) -> None:
+    from lead_scoring.features import audit
+
+    with tempfile.TemporaryDirectory(prefix="audit-") as folder:
+        lines = _private(options, Path(folder))
+        lines.load_source(options.source)
+        made = audit(
+            lines.warehouse,
+            as_of=lines.as_of(options.as_of, today()),
+            later=lines.as_of(options.later, today()),
+            feature_set=lines.feature_set(options.feature_set),
+            settings=lines.settings.features,
+            sql_folder=lines.settings.sql_folder,
+            honour_recorded_at=not options.ignore_recorded_at,
+        )
+    moved = {name: count for name, count in made.figures["moved"].items() if count}
+    emit(options, {"moved": moved, **made.counts, **made.figures}, lambda: pairs({**made.counts, **moved}))
+    if moved:
+        names = ", ".join(f"{name} ({count:,} leads)" for name, count in moved.items())
+        raise CheckFailed(f"past values moved with later knowledge: {names}; give every source row a true recorded_at")
+
+
+def _private(options: argparse.Namespace, folder: Path) -> Any:
+    """A pipeline whose warehouse and runs are a folder of this command only: a try leaves nothing behind."""
+    return pipeline(
+        options,
+        warehouse__engine="duckdb",
+        warehouse__folder=str(folder / "warehouse"),
+        storage__runs=str(folder / "runs"),
+    )

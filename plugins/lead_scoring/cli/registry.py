@@ -1,0 +1,92 @@
+"""``lead-scoring registry``: what is, was and should be in production. ``lead-scoring verify``: is a package whole."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from lead_scoring.cli.common import actor, add, add_models, emit, group, pairs, pipeline, table
+
+
+def add_commands(commands: Any) -> None:
+    actions = group(commands, "registry", "what is, was and should be in production")
+    for name, run, text in (
+        ("list", run_list, "all versions, newest first"),
+        ("show", run_show, "everything the registry knows of one version"),
+        ("history", run_history, "every event, or what was in production at a time"),
+        ("promote", run_promote, "make a version the champion"),
+        ("rollback", run_rollback, "restore the previous champion"),
+    ):
+        command = add(actions, name, run, text)
+        add_models(command)
+        if name in ("show", "promote"):
+            command.add_argument("version", metavar="V")
+        if name in ("promote", "rollback"):
+            command.add_argument("--reason", required=True, help="why; recorded in the history")
+        if name == "history":
+            command.add_argument("--at", metavar="T", help="a date or time (UTC), like 2024-12-21T06:00")
+
+    verify = add(commands, "verify", run_verify, "check every byte of a package against its manifest and the registry")
+    verify.add_argument("version", metavar="V")
+    verify.add_argument("--fuzz", type=int, default=0, metavar="N", help="also try N damaged copies: none may load")
+    verify.add_argument("--seed", type=int, default=0, help="of the damage (default: %(default)s)")
+    add_models(verify)
+
+
+def run_list(options: argparse.Namespace) -> None:
+    entries = pipeline(options).registry.entries()
+
+    def human() -> None:
+        if not entries:
+            print("the registry is empty; run lead_scoring_release or `lead-scoring release`")
+            return
+        rows = [
+            (
+                item["version_id"], item["status"], item["performance"].get("test_auc_roc"),
+                item["performance"].get("top_decile_lift"), item["calibration"].get("method"),
+            )
+            for item in entries
+        ]  # fmt: skip
+        table(rows, ("version", "status", "auc_roc", "top_decile_lift", "calibration"))
+
+    emit(options, entries, human)
+
+
+def run_show(options: argparse.Namespace) -> None:
+    entry = pipeline(options).registry.show(options.version)
+    emit(options, entry, lambda: pairs(entry))
+
+
+def run_history(options: argparse.Namespace) -> None:
+    events = pipeline(options).registry.history(at=options.at)
+
+    def human() -> None:
+        table(
+            [(item["at"], item["kind"], item["version_id"], item["actor"], item["reason"]) for item in events],
+            ("when (UTC)", "event", "version", "who", "why"),
+        )
+
+    emit(options, events, human)
+
+
+def run_promote(options: argparse.Namespace) -> None:
+    lines = pipeline(options)
+    before = lines.registry.champion()
+    lines.registry.promote(options.version, reason=options.reason, actor=actor())
+    data = {"champion": options.version, "before": before}
+    emit(options, data, lambda: print(f"{options.version} is in production (before: {before or 'none'})"))
+
+
+def run_rollback(options: argparse.Namespace) -> None:
+    lines = pipeline(options)
+    before = lines.registry.champion()
+    lines.registry.rollback(reason=options.reason, actor=actor())
+    data = {"champion": lines.registry.champion(), "before": before}
+    emit(options, data, lambda: print(f"{data['champion']} is in production again (before: {before})"))
+
+
+def run_verify(options: argparse.Namespace) -> None:
+    from lead_scoring.registry import verify
+
+    report = verify(pipeline(options).models, options.version, fuzz=options.fuzz, seed=options.seed)
+    emit(options, report, lambda: pairs(report))

@@ -1,0 +1,63 @@
+"""``lead-scoring score`` and ``lead-scoring why``: scores, and where one came from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from lead_scoring.cli.common import add, add_as_of, add_models, emit, pairs, pipeline, today
+from lead_scoring.errors import BadInput
+
+
+def add_commands(commands: Any) -> None:
+    score = add(
+        commands,
+        "score",
+        run_score,
+        "score one lead given as JSON, or a table",
+        epilog="""example: lead-scoring score '{"days_in_gap": 0, ...}'""",
+    )
+    score.add_argument("lead", nargs="?", metavar="JSON", help="one lead: feature names and values; - reads stdin")
+    score.add_argument("--version", default="", metavar="V", help="empty: the version in production")
+    score.add_argument("--batch", type=Path, metavar="IN", help="a feature table (Parquet)")
+    score.add_argument("--out", type=Path, metavar="OUT", help="with --batch: the scores (Parquet)")
+    add_as_of(score)
+    add_models(score)
+
+    why = add(commands, "why", run_why, "walk from the value in Salesforce back to the data, and recompute it")
+    why.add_argument("lead_id", nargs="?", metavar="LEAD_ID")
+    why.add_argument("--on", default="", metavar="D", help="the day of the score; empty: the latest")
+    why.add_argument("--all", action="store_true", help="check every score of a run")
+    why.add_argument("--run", default="", metavar="KEY", help="with --all: the run key")
+    add_models(why)
+
+
+def run_score(options: argparse.Namespace) -> None:
+    if bool(options.lead) == bool(options.batch) or bool(options.batch) != bool(options.out):
+        raise BadInput("score needs either one lead as JSON, or --batch IN.parquet with --out OUT.parquet")
+    lines = pipeline(options)
+    version = options.version or lines.champion()
+    if options.batch:
+        counts = lines.score_table(options.batch, options.out, version, lines.as_of(options.as_of, today()))
+        emit(options, {"version": version, "out": str(options.out), **counts}, lambda: pairs(counts))
+        return
+    text = Path("/dev/stdin").read_text() if options.lead == "-" else options.lead
+    try:
+        lead = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"lead {text[:60]!r} is not JSON ({error}); give feature names and numbers") from None
+    result = lines.scorer(version).score_lead(lead)
+    emit(options, result, lambda: pairs(result))
+
+
+def run_why(options: argparse.Namespace) -> None:
+    lines = pipeline(options)
+    if options.all:
+        report = lines.why_all(options.run)
+    elif options.lead_id:
+        report = lines.why(options.lead_id, options.on)
+    else:
+        raise BadInput("why needs a LEAD_ID, or --all with --run KEY")
+    emit(options, report, lambda: pairs(report))

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lead_scoring_airflow.assets import LEAD_FEATURES
+from lead_scoring_airflow.operators.stage import StageOperator, as_bool, emit
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from lead_scoring.pipeline import Pipeline
+    from lead_scoring.stage import Manifest
+
+
+class MaterializeFeaturesOperator(StageOperator):
+    """Compute the feature table as of a date, or check and take in a ready one.
+
+    :param as_of: ISO date (templated); empty takes the configured default or the day of the run.
+    :param feature_set: a name in the feature catalog, empty for the configured one, or ``champion`` for the set that
+        the production model was trained on (templated).
+    :param features: path of a ready feature table; empty computes from the source tables (templated).
+    :param scorable_only: leave out the labelled leads: enough to score with, not to train on.
+    """
+
+    template_fields: Sequence[str] = ("as_of", "feature_set", "features", "scorable_only")
+
+    def __init__(
+        self,
+        *,
+        as_of: str = "",
+        feature_set: str = "",
+        features: str = "",
+        scorable_only: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(outlets=[LEAD_FEATURES], **kwargs)
+        self.as_of = as_of
+        self.feature_set = feature_set
+        self.features = features
+        self.scorable_only = scorable_only
+
+    def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
+        as_of = pipeline.as_of(self.as_of, context["dag_run"].run_after.date())
+        made = pipeline.materialize_features(
+            as_of,
+            feature_set=self.feature_set,
+            features=self.features,
+            scorable_only=as_bool(self.scorable_only),
+        )
+        emit(context, LEAD_FEATURES, as_of=made.as_of, run_key=made.key, rows=made.counts["rows_out"], **made.counts)
+        return made

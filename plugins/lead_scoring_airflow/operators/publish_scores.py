@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lead_scoring_airflow.assets import LEAD_SCORES
+from lead_scoring_airflow.operators.stage import StageOperator, emit, manifest, manifests
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from lead_scoring.pipeline import Pipeline
+    from lead_scoring.stage import Manifest
+
+
+class PublishScoresOperator(StageOperator):
+    """Audit all scored shards together, then replace the day's partition of ``lead_scores`` in one step.
+
+    :param features: manifest of ``materialize_features`` (templated).
+    :param scored: manifests of the mapped ``batch_score`` tasks (templated).
+    :param version: the model version that every row must carry (templated).
+    """
+
+    template_fields: Sequence[str] = ("features", "scored", "version")
+
+    def __init__(
+        self, *, features: Mapping[str, Any], scored: Sequence[Mapping[str, Any]], version: str, **kwargs: Any
+    ) -> None:
+        super().__init__(outlets=[LEAD_SCORES], **kwargs)
+        self.features = features
+        self.scored = scored
+        self.version = version
+
+    def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
+        published = pipeline.publish_scores(manifest(self.features), manifests(self.scored), self.version)
+        emit(
+            context,
+            LEAD_SCORES,
+            as_of=published.as_of,
+            version=self.version,
+            **published.counts,
+            buckets=published.figures["buckets"],
+        )
+        return published

@@ -1,0 +1,82 @@
+"""What every stage operator does: settings in, one call into the pipeline, a manifest out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset, Context
+
+    from lead_scoring.pipeline import Pipeline
+    from lead_scoring.stage import Manifest
+
+XCOM_ERROR = "error"
+
+
+class StageOperator(BaseOperator):
+    """Base of the operators. A subclass names its arguments and calls one method of the pipeline.
+
+    ``execute`` returns the stage's manifest as a dict: paths, digests, counts and figures, never data. When the library
+    refuses, its one-line message is pushed under the XCom key ``error`` before the task fails, so that a person need
+    not search the log.
+    """
+
+    ui_color = "#e8eef7"
+
+    @abstractmethod
+    def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
+        """Call the pipeline. Imports of the library belong in here: a DAG file is parsed every few seconds."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        with reported_errors(context):
+            manifest = self.stage(make_pipeline(), context)
+        self.log.info("%s %s: %s", manifest.stage, manifest.key, dict(manifest.counts) or dict(manifest.figures))
+        return manifest.to_dict()
+
+
+def make_pipeline() -> Pipeline:
+    from lead_scoring.pipeline import Pipeline
+    from lead_scoring.settings import load_settings
+
+    return Pipeline(load_settings())
+
+
+class reported_errors:  # noqa: N801 - reads as a statement
+    """``with reported_errors(context):`` keeps the library's message where the UI and scripts find it."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        from lead_scoring.errors import LeadScoringError
+
+        if isinstance(error, LeadScoringError):
+            self.context["ti"].xcom_push(key=XCOM_ERROR, value=str(error))
+
+
+def manifest(data: Mapping[str, Any]) -> Manifest:
+    """An upstream task's XCom as a manifest."""
+    from lead_scoring.stage import Manifest
+
+    return Manifest.from_dict(data)
+
+
+def manifests(items: Sequence[Mapping[str, Any]]) -> list[Manifest]:
+    return [manifest(item) for item in items]
+
+
+def as_bool(value: object) -> bool:
+    """A templated flag: Jinja renders a Param's True as text."""
+    return str(value).strip().lower() in ("true", "1", "yes")
+
+
+def emit(context: Context, asset: Asset, **extra: Any) -> None:
+    """Attach figures to the event of an outlet."""
+    context["outlet_events"][asset].extra.update(extra)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lead_scoring_airflow.assets import PRODUCTION_MODEL
+from lead_scoring_airflow.links import ModelCardLink
+from lead_scoring_airflow.operators.stage import StageOperator, emit, manifest
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from lead_scoring.pipeline import Pipeline
+    from lead_scoring.stage import Manifest
+
+
+class UpdateRegistryOperator(StageOperator):
+    """Register the package and make it the champion if the gate agrees.
+
+    :param packaged: manifest of ``hash_version`` (templated).
+    :param reason: why, for the registry's history (templated).
+    """
+
+    template_fields: Sequence[str] = ("packaged", "reason")
+    operator_extra_links = (ModelCardLink(),)
+
+    def __init__(self, *, packaged: Mapping[str, Any], reason: str, **kwargs: Any) -> None:
+        super().__init__(outlets=[PRODUCTION_MODEL], **kwargs)
+        self.packaged = packaged
+        self.reason = reason
+        self.model_card_url = ""
+
+    def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
+        run = context["dag_run"]
+        registered = pipeline.update_registry(
+            manifest(self.packaged), actor=f"{run.dag_id}/{run.run_id}", reason=self.reason
+        )
+        figures = registered.figures
+        self.model_card_url = pipeline.model_card_url(figures["version"])
+        emit(context, PRODUCTION_MODEL, as_of=registered.as_of, version=figures["version"], **figures["performance"])
+        return registered

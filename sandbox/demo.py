@@ -1,0 +1,109 @@
+"""``make demo``: the main job, end to end, on parts that run on this machine.
+
+Writes synthetic leads, starts Airflow and a Salesforce org on loopback, triggers ``lead_scoring_release`` through the
+REST API, shows every task as it runs, and prints what came out. What it started it stops again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from sandbox import stack as laptop
+from sandbox.airflow_client import AirflowClient, TaskState
+from sandbox.summary import print_summary
+
+DAG_ID = "lead_scoring_release"
+SHOWN = {"queued": "", "scheduled": "", "none": ""}  # states that tell a person nothing
+
+
+def prepare(features: str) -> None:
+    """Raw tables into the embedded warehouse, unless a ready feature table is brought."""
+    from lead_scoring.pipeline import Pipeline
+    from lead_scoring.sample import write_sample
+    from lead_scoring.settings import load_settings
+
+    sample = laptop.STATE / "sample"
+    write_sample(sample)
+    if features:
+        print(f"Feature table: {features} (the data are yours; the Salesforce org beside it is a stand-in)")
+        return
+    rows = Pipeline(load_settings()).load_source(sample)
+    counted = ", ".join(f"{count:,} {name}" for name, count in rows.items())
+    print(f"The data are SYNTHETIC: {counted}, in {laptop.STATE / 'warehouse'}")
+
+
+def show(started: float) -> Any:
+    def line(task: TaskState) -> None:
+        if task.state not in SHOWN:
+            took = f" in {task.seconds:.1f} s" if task.seconds and task.state in ("success", "failed") else ""
+            print(f"  {time.monotonic() - started:6.1f} s  {task.name:<44} {task.state}{took}", flush=True)
+
+    return line
+
+
+def run(options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    os.environ.update(laptop.environment("http://127.0.0.1:0", "", ""))
+    prepare(options.features)
+    kept = laptop.running()
+    print("Starting Airflow and the Salesforce org on loopback ...", flush=True)
+    stack = laptop.up()
+    try:
+        print(f"  ready after {time.monotonic() - began:.0f} s: {stack.airflow}", flush=True)
+        client = AirflowClient(stack.airflow, laptop.api(stack))
+        client.wait_for_dag(DAG_ID)
+        run_id = client.trigger(
+            DAG_ID,
+            {
+                "as_of": options.as_of,
+                "features": str(Path(options.features).absolute()) if options.features else "",
+                "accept_findings": options.accept_findings,
+            },
+        )
+        print(f"Triggered {DAG_ID} as of {options.as_of} (run {run_id})", flush=True)
+        state = client.watch(DAG_ID, run_id, show(time.monotonic()))
+        if state != "success":
+            for task, message in client.errors(DAG_ID, run_id):
+                print(f"\n{task} failed: {message}", file=sys.stderr)
+            print("Nothing half was published. After the mend, run `make demo` again.", file=sys.stderr)
+            return 1
+        print_summary(client, DAG_ID, run_id, models=laptop.MODELS)
+    finally:
+        if kept is None:
+            laptop.down()
+    print(f"\nDone in {time.monotonic() - began:.0f} s.", end=" ")
+    print(
+        f"The stack is still up: {stack.airflow}"
+        if kept
+        else "Everything that was started is stopped. `make up` keeps it running and prints the address of the UI."
+    )
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--features", default="", help="a ready feature table (Parquet) instead of synthetic leads")
+    parser.add_argument("--as-of", default=laptop.SAMPLE_AS_OF, help="the day to look from (default: %(default)s)")
+    parser.add_argument("--accept-findings", default="", help="why findings of the release checks are accepted")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` stops the stack
+    try:
+        return run(options)
+    except (laptop.StackError, TimeoutError, requests.RequestException) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,95 @@
+"""What a run made, for people: printed at the end of ``make demo`` from the manifests that the tasks returned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sandbox.airflow_client import AirflowClient
+
+TASKS = (
+    "materialize_features", "train_model", "calibrate_model", "hash_version", "update_registry", "publish_scores",
+    "sync_salesforce",
+)  # fmt: skip
+
+
+def print_summary(client: AirflowClient, dag_id: str, run_id: str, *, models: Path) -> None:
+    made = {task: client.xcom(dag_id, run_id, task) for task in TASKS}
+    console = Console(highlight=False, width=110)
+    release = made["update_registry"]["figures"]
+    features = made["materialize_features"]
+    console.print(
+        f"\n[bold]Version {release['version']}[/bold] is in production (before: {release['previous_champion']})"
+    )
+    counts = features["counts"]
+    console.print(
+        f"Leads: {counts['train_rows']:,} labelled ({counts['train_positives']:,} conversions), "
+        f"{counts['score_rows']:,} to score, {counts['rows_rejected']:,} rows set aside with reasons"
+    )
+    _performance(console, made["hash_version"]["figures"])
+    _calibration(console, made["calibrate_model"]["figures"])
+    _buckets(console, made["publish_scores"], made["calibrate_model"]["figures"])
+    _sync(console, made["sync_salesforce"])
+    _files(console, models)
+
+
+def _performance(console: Console, figures: dict[str, Any]) -> None:
+    performance = figures["performance"]
+    table = Table(title="Holdout figures", title_justify="left")
+    for name in performance:
+        table.add_column(name)
+    table.add_row(*(_number(value) for value in performance.values()))
+    console.print(table)
+
+
+def _calibration(console: Console, figures: dict[str, Any]) -> None:
+    table = Table(title="Calibration: in sample as the document has it, cross-fit beside it", title_justify="left")
+    for name in ("method", "in-sample Brier", "in-sample log loss", "cross-fit Brier", "cross-fit log loss", "chosen"):
+        table.add_column(name, justify="left" if name == "method" else "right")
+    for method, cross_fit in figures["cross_fit"].items():
+        in_sample = figures["in_sample"].get(method, {})
+        table.add_row(
+            method,
+            _number(in_sample.get("brier_score")), _number(in_sample.get("log_loss")),
+            _number(cross_fit.get("brier_score")), _number(cross_fit.get("log_loss")),
+            "yes" if method == figures["selected"] else "",
+        )  # fmt: skip
+    console.print(table)
+
+
+def _buckets(console: Console, published: dict[str, Any], calibrated: dict[str, Any]) -> None:
+    buckets = published["figures"]["buckets"]
+    table = Table(title=f"Scores as of {published['as_of']}: {sum(buckets.values()):,} leads", title_justify="left")
+    table.add_column("bucket")
+    table.add_column("leads", justify="right")
+    for bucket, count in buckets.items():
+        table.add_row(bucket, f"{count:,}")
+    console.print(table)
+    console.print(f"Bucket policy: {calibrated['bucket_policy']}")
+
+
+def _sync(console: Console, synced: dict[str, Any]) -> None:
+    counts = synced["counts"]
+    reason = synced["figures"].get("dry_run_reason")
+    console.print(
+        f"Salesforce{' (dry run: ' + reason + ')' if reason else ''}: "
+        + ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    )
+    for message, count in (synced["figures"].get("messages") or {}).items():
+        console.print(f"  rejected {count:,}: {message}")
+
+
+def _files(console: Console, models: Path) -> None:
+    console.print("Files:")
+    for path in sorted(item for item in models.rglob("*") if item.is_file()):
+        if not any(part.startswith(".") for part in path.relative_to(models).parts):
+            console.print(f"  {models.name}/{path.relative_to(models)}  {path.stat().st_size:,} bytes")
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 1 else f"{value:.3f}"
+    return "" if value is None else str(value)

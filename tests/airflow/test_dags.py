@@ -1,0 +1,122 @@
+"""What on-call engineers and the UI rely on in every DAG."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DAG_FILES = sorted((ROOT / "dags").glob("*.py"))
+
+RELEASE = [
+    "materialize_features", "train_model", "calibrate_model", "hash_version", "approve_release", "update_registry",
+    "batch_score", "publish_scores", "sync_salesforce",
+]  # fmt: skip
+DAILY = ["materialize_features", "batch_score", "publish_scores", "sync_salesforce"]
+
+
+def in_order(dag, names):
+    return all(
+        later in dag.get_task(earlier).get_flat_relative_ids(upstream=False)
+        for earlier, later in zip(names, names[1:], strict=False)
+    )
+
+
+@pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.name)
+def test_a_dag_file_imports_without_warnings_and_without_heavy_packages(path):
+    heavy = ["xgboost", "sklearn", "duckdb", "pandas", "google.cloud", "matplotlib", "simple_salesforce"]
+    code = (
+        "import runpy, sys; before = set(sys.modules); import airflow.sdk; airflow = set(sys.modules);"
+        f"runpy.run_path({str(path)!r});"
+        f"print([name for name in {heavy!r} if name in set(sys.modules) - airflow])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning", "-c", code], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip().endswith("[]"), done.stdout
+
+
+def test_the_release_chains_the_stages_in_order(dags):
+    assert in_order(dags["lead_scoring_release"], RELEASE)
+
+
+def test_the_daily_run_chains_the_stages_in_order(dags):
+    assert in_order(dags["lead_scoring_daily"], DAILY)
+    assert dags["lead_scoring_daily"].schedule == "0 5 * * *"
+
+
+def test_every_dag_has_tags_docs_and_one_run_at_a_time(dags):
+    for dag in dags.values():
+        assert "lead-scoring" in dag.tags
+        assert any(tag.startswith("impact/") for tag in dag.tags), dag.dag_id
+        assert any(tag.startswith("triage/") for tag in dag.tags), dag.dag_id
+        assert len(dag.doc_md or "") > 100, dag.dag_id
+        assert dag.max_active_runs == 1
+        assert dag.catchup is False
+
+
+def test_every_task_has_an_owner_docs_retries_and_a_retry_policy(dags):
+    for dag in dags.values():
+        for task in dag.tasks:
+            assert task.owner == "lead-scoring", task
+            assert task.doc_md, task
+            assert task.retries >= 1, task
+            assert task.retry_exponential_backoff, task
+            assert getattr(task, "retry_policy", None) or task.partial_kwargs["retry_policy"], task
+
+
+def test_the_form_names_every_param_and_refuses_wrong_values(dags):
+    from airflow.sdk.exceptions import ParamValidationError
+
+    params = dags["lead_scoring_release"].params
+    assert set(params) == {
+        "as_of", "feature_set", "features", "bucket_policy", "accept_findings", "require_approval", "dry_run_sync",
+    }  # fmt: skip
+    wrong = {
+        "as_of": "yesterday",
+        "feature_set": "phase7",
+        "features": 7,
+        "bucket_policy": "deciles",
+        "accept_findings": True,
+        "require_approval": "maybe",
+        "dry_run_sync": 1,
+    }
+    for name, value in wrong.items():
+        with pytest.raises(ParamValidationError):
+            params.get_param(name).resolve(value)
+    assert params.get_param("as_of").resolve("2024-12-21") == "2024-12-21"
+
+
+def test_the_tasks_that_make_an_asset_say_so(dags):
+    release = dags["lead_scoring_release"]
+    made = {task.task_id: [asset.name for asset in task.outlets] for task in release.tasks if task.outlets}
+    assert made == {
+        "materialize_features": ["lead_features"],
+        "update_registry": ["production_model"],
+        "publish_scores": ["lead_scores"],
+    }
+
+
+def test_scoring_and_sync_have_pools_of_their_own(dags):
+    from sandbox.stack import POOLS
+
+    for dag in dags.values():
+        assert dag.get_task("batch_score").pool in POOLS or dag.get_task("batch_score").partial_kwargs["pool"] in POOLS
+        assert dag.get_task("sync_salesforce").pool in POOLS
+
+
+def test_links_lead_from_the_tasks_to_the_model_card_and_to_salesforce(dags):
+    links = {
+        task.task_id: [link.name for link in task.operator_extra_links]
+        for task in dags["lead_scoring_release"].tasks
+        if getattr(task, "operator_extra_links", ())
+    }
+    assert links == {
+        "hash_version": ["Model card"],
+        "update_registry": ["Model card"],
+        "sync_salesforce": ["Salesforce"],
+    }

@@ -1,0 +1,199 @@
+"""Each operator makes one call into the pipeline with what the DAG gave it, and nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from lead_scoring.errors import BadInput
+from lead_scoring.stage import Manifest
+from lead_scoring_airflow.assets import LEAD_FEATURES, LEAD_SCORES, PRODUCTION_MODEL
+from lead_scoring_airflow.operators import stage as stage_module
+from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
+from lead_scoring_airflow.operators.batch_score import BatchScoreOperator
+from lead_scoring_airflow.operators.calibrate_model import CalibrateModelOperator
+from lead_scoring_airflow.operators.hash_version import HashVersionOperator
+from lead_scoring_airflow.operators.materialize_features import MaterializeFeaturesOperator
+from lead_scoring_airflow.operators.plan_shards import PlanShardsOperator
+from lead_scoring_airflow.operators.publish_scores import PublishScoresOperator
+from lead_scoring_airflow.operators.train_model import TrainModelOperator
+from lead_scoring_airflow.operators.update_registry import UpdateRegistryOperator
+
+DAY = dt.date(2024, 12, 21)
+VERSION = "v1-20241221-0a1b2c3d"
+
+
+def made(stage: str, **figures) -> Manifest:
+    return Manifest(stage, "20241221-00000000", "2024-12-21", {}, {}, {"rows_out": 3}, figures)
+
+
+class Recorder:
+    """Stands where the pipeline stands; remembers the call and returns a manifest, or raises."""
+
+    def __init__(self, error: Exception | None = None, **figures) -> None:
+        self.error, self.figures, self.calls = error, figures, []
+
+    def as_of(self, text, run_day):
+        return dt.date.fromisoformat(text) if text else run_day
+
+    def model_card_url(self, version):
+        return f"cards/{version}"
+
+    def score_shards(self, features):
+        return ["shards/score-00000.parquet"]
+
+    def __getattr__(self, name):
+        def call(*args, **kwargs):
+            self.calls.append((name, args, kwargs))
+            if self.error:
+                raise self.error
+            return made(name, **self.figures)
+
+        return call
+
+
+@pytest.fixture
+def context():
+    pushed = {}
+    events = {asset: SimpleNamespace(extra={}) for asset in (LEAD_FEATURES, PRODUCTION_MODEL, LEAD_SCORES)}
+    return {
+        "ti": SimpleNamespace(xcom_push=lambda key, value: pushed.__setitem__(key, value)),
+        "pushed": pushed,
+        "dag_run": SimpleNamespace(
+            run_after=dt.datetime(2024, 12, 21, 5, tzinfo=dt.UTC), dag_id="lead_scoring_release", run_id="manual__1"
+        ),
+        "outlet_events": events,
+    }
+
+
+@pytest.fixture
+def pipeline(monkeypatch):
+    def install(**options) -> Recorder:
+        recorder = Recorder(**options)
+        monkeypatch.setattr(stage_module, "make_pipeline", lambda: recorder)
+        monkeypatch.setattr("lead_scoring_airflow.operators.plan_shards.make_pipeline", lambda: recorder)
+        return recorder
+
+    return install
+
+
+FEATURES = made("materialize_features").to_dict()
+
+
+def test_materialize_features_passes_its_arguments_and_counts_on_the_asset(pipeline, context):
+    recorder = pipeline()
+    operator = MaterializeFeaturesOperator(
+        task_id="t", as_of="2024-11-30", feature_set="phase6", features="leads.parquet", scorable_only="True"
+    )
+    result = operator.execute(context)
+    name, (as_of,), options = recorder.calls[0]
+    assert (name, as_of) == ("materialize_features", dt.date(2024, 11, 30))
+    assert options == {"feature_set": "phase6", "features": "leads.parquet", "scorable_only": True}
+    assert result["stage"] == "materialize_features"
+    assert context["outlet_events"][LEAD_FEATURES].extra["rows"] == 3
+
+
+def test_an_empty_as_of_means_the_day_of_the_run_not_today(pipeline, context):
+    recorder = pipeline()
+    MaterializeFeaturesOperator(task_id="t").execute(context)
+    assert recorder.calls[0][1] == (DAY,)
+
+
+def test_plan_shards_returns_the_shards_to_map_over(pipeline, context):
+    pipeline()
+    assert PlanShardsOperator(task_id="t", features=FEATURES).execute(context) == ["shards/score-00000.parquet"]
+
+
+def test_train_model_passes_the_accepted_findings(pipeline, context):
+    recorder = pipeline()
+    TrainModelOperator(task_id="t", features=FEATURES, accept_findings="known").execute(context)
+    name, (features,), options = recorder.calls[0]
+    assert (name, features.stage, options) == ("train_model", "materialize_features", {"accept_findings": "known"})
+
+
+def test_calibrate_model_passes_the_bucket_policy(pipeline, context):
+    recorder = pipeline()
+    trained = made("train_model").to_dict()
+    CalibrateModelOperator(task_id="t", features=FEATURES, trained=trained, bucket_policy="capacity").execute(context)
+    assert recorder.calls[0][2] == {"bucket_policy": "capacity", "accept_findings": ""}
+
+
+def test_hash_version_links_to_the_model_card(pipeline, context):
+    pipeline(version_id=VERSION)
+    operator = HashVersionOperator(
+        task_id="t",
+        features=FEATURES,
+        trained=made("train_model").to_dict(),
+        calibrated=made("calibrate_model").to_dict(),
+    )
+    operator.execute(context)
+    (link,) = operator.operator_extra_links
+    assert link.get_link(operator, ti_key=None) == f"cards/{VERSION}"
+
+
+def test_update_registry_records_the_run_and_puts_figures_on_the_asset(pipeline, context):
+    recorder = pipeline(version=VERSION, performance={"test_auc_roc": 0.7})
+    UpdateRegistryOperator(task_id="t", packaged=made("hash_version").to_dict(), reason="release").execute(context)
+    assert recorder.calls[0][2] == {"actor": "lead_scoring_release/manual__1", "reason": "release"}
+    assert context["outlet_events"][PRODUCTION_MODEL].extra == {
+        "as_of": "2024-12-21", "version": VERSION, "test_auc_roc": 0.7,
+    }  # fmt: skip
+
+
+def test_batch_score_scores_the_shard_it_was_mapped_to(pipeline, context):
+    recorder = pipeline()
+    BatchScoreOperator(task_id="t", features=FEATURES, version=VERSION, shard="shards/score-00007.parquet").execute(
+        context
+    )
+    assert recorder.calls[0][1][1:] == (VERSION, "shards/score-00007.parquet")
+
+
+def test_publish_scores_takes_all_shards_and_puts_buckets_on_the_asset(pipeline, context):
+    recorder = pipeline(buckets={"Cold": 3})
+    scored = [made("batch_score").to_dict(), made("batch_score").to_dict()]
+    PublishScoresOperator(task_id="t", features=FEATURES, scored=scored, version=VERSION).execute(context)
+    assert [item.stage for item in recorder.calls[0][1][1]] == ["batch_score", "batch_score"]
+    assert context["outlet_events"][LEAD_SCORES].extra["buckets"] == {"Cold": 3}
+
+
+def test_an_approval_nobody_asked_for_is_skipped(context):
+    operator = ApproveReleaseOperator(task_id="t", subject="Release?", require_approval="False")
+    with pytest.raises(AirflowSkipException):
+        operator.execute(context)
+
+
+def test_an_approval_that_was_asked_for_waits_for_a_person(context, monkeypatch):
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    asked = []
+    monkeypatch.setattr(ApprovalOperator, "execute", lambda self, context: asked.append(self.subject))
+    ApproveReleaseOperator(task_id="t", subject="Release?", require_approval="True").execute(context)
+    assert asked == ["Release?"]
+
+
+def test_a_refusal_is_one_line_in_xcom_and_fails_the_task(pipeline, context):
+    pipeline(error=BadInput("column 'days_in_gap' is missing from leads.parquet; add it"))
+    with pytest.raises(BadInput):
+        TrainModelOperator(task_id="t", features=FEATURES).execute(context)
+    assert context["pushed"] == {"error": "column 'days_in_gap' is missing from leads.parquet; add it"}
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        ("BadInput", "fail"),
+        ("CheckFailed", "fail"),
+        ("NotFound", "fail"),
+        ("Transient", "default"),
+        ("Conflict", "default"),
+    ],
+)
+def test_bad_data_fails_at_once_and_a_network_fault_is_tried_again(error, action):
+    from lead_scoring import errors
+    from lead_scoring_airflow.defaults import RETRY_POLICY
+
+    decision = RETRY_POLICY.evaluate(getattr(errors, error)("why"), try_number=1, max_tries=3)
+    assert decision.action.value == action
