@@ -55,6 +55,7 @@ class TrainingSettings:
     calibration_share: float
     holdout_share: float
     search_trials: int
+    bootstrap: int
     threads: int
 
 
@@ -82,6 +83,7 @@ class BucketSettings:
 @dataclass(frozen=True)
 class GateSettings:
     minimum_positives: int
+    worthwhile_gain: float
     confidence: float
     bootstrap: int
     seed: int
