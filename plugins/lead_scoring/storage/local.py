@@ -192,7 +192,7 @@ def _date(path: Path, after: int) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut. Every reader has seen it already, so a disk that cannot is not an error here."""
+    """Make a rename outlast a power cut. Readers have seen it already: a disk that cannot is no error here."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):

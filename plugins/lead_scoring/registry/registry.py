@@ -1,0 +1,261 @@
+"""The registry: register, promote, roll back, archive, reject, and answer what was in production when.
+
+The events are the truth. ``registry/registry.json`` is written from them after each event, in the document's shape, for
+people and tools that want one file; nothing here reads it. Each command looks at the state, decides, and appends one
+event under the number that follows the state it saw. If somebody else was faster it looks again. One event changes the
+champion and archives the one before, so at every point of the log there is exactly one version in production, from the
+first promotion on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lead_scoring.errors import BadInput, Conflict
+from lead_scoring.model.native import check_version
+from lead_scoring.registry.events import Event, EventLog
+from lead_scoring.registry.package import check_files, place_function, stored_manifest_digest
+from lead_scoring.registry.state import Entry, State, fold, moment
+from lead_scoring.storage import ObjectStore
+
+REGISTRY_FILE = "registry/registry.json"
+PERFORMANCE = ("test_auc_roc", "test_auc_pr", "top_decile_lift", "baseline_rate", "top_decile_rate")
+CALIBRATION = ("method", "brier_score")
+
+
+def utc_now() -> dt.datetime:
+    """When an event is recorded. The one place where the registry reads a clock."""
+    return dt.datetime.now(dt.UTC)
+
+
+class Registry:
+    """The registry in one object store. Cheap to make; reads each event once.
+
+    :param store: the store of ``settings.storage.models``: ``production/`` and ``registry/`` lie below its root.
+    :param clock: replaced in tests.
+    """
+
+    def __init__(self, store: ObjectStore, clock: Callable[[], dt.datetime] = utc_now) -> None:
+        self.store = store
+        self._clock = clock
+        self._log = EventLog(store)
+        self._state = State()
+
+    def state(self, at: str | dt.date | dt.datetime | None = None) -> State:
+        """The registry now, or as it was at a time. :raises CheckFailed: the event log was tampered with."""
+        events = self._log.read()
+        if at is not None:
+            end = moment(at)
+            return fold(event for event in events if event.at <= end)
+        for event in events[self._state.last.number if self._state.last else 0 :]:
+            self._state.apply(event)
+        return self._state
+
+    def champion(self, at: str | dt.date | dt.datetime | None = None) -> str | None:
+        """The version in production, None before the first promotion."""
+        return self.state(at).champion
+
+    def entries(self, at: str | dt.date | dt.datetime | None = None) -> list[dict[str, Any]]:
+        """All versions in the order of their registration, as in ``registry.json``."""
+        return [entry.to_dict() for entry in self.state(at).entries.values()]
+
+    def show(self, version: str) -> dict[str, Any]:
+        """One version as in ``registry.json``. :raises NotFound: it is not registered."""
+        return self.state().entry(version).to_dict()
+
+    def history(self, at: str | dt.date | dt.datetime | None = None) -> list[dict[str, Any]]:
+        """The events, oldest first, up to a time. Each has ``champion``: what was in production after it."""
+        end = moment(at) if at is not None else None
+        state = State()
+        events = []
+        for event in self._log.read():
+            if end is not None and event.at > end:
+                break
+            state.apply(event)
+            events.append({**event.to_dict(), "champion": state.champion})
+        return events
+
+    def register(
+        self,
+        version: str,
+        *,
+        manifest_digest: str,
+        performance: Mapping[str, Any],
+        calibration: Mapping[str, Any],
+        feature_set: str,
+        run: Any,
+        actor: str,
+        reason: str,
+        request: str = "",
+    ) -> Entry:
+        """Enter a published version as staged. Again with the same manifest: nothing happens.
+
+        :param manifest_digest: SHA-256 in hex of ``production/manifest_<version>.json``.
+        :param performance: the document's five figures; None where the holdout could not give one.
+        :param calibration: ``method`` and ``brier_score``, and whatever else belongs to it.
+        :param feature_set: name of the feature set it was trained on.
+        :param run: what made it: the run key, or any JSON value.
+        :raises Conflict: the version is registered with another manifest, or the stored manifest is another one.
+        :raises NotFound: the version's manifest is not in the store: publish the package first.
+        """
+        check_version(version)
+        figures = _json_values("performance", performance, PERFORMANCE)
+        method = _json_values("calibration", calibration, CALIBRATION)
+        origin = _json_values("run", {"run": run}, ())["run"]
+        stored = stored_manifest_digest(self.store, version)
+        if stored != manifest_digest:
+            raise Conflict(
+                f"version {version} has manifest {stored[:12]} in {self.store.uri}, not {manifest_digest[:12]}; "
+                "a version's files never change: package the model again under a new version"
+            )
+
+        def decide(state: State) -> Event | None:
+            if (known := state.entries.get(version)) is not None:
+                if known.manifest_digest == manifest_digest:
+                    return None
+                raise Conflict(
+                    f"version {version} is registered with manifest {known.manifest_digest[:12]}, not "
+                    f"{manifest_digest[:12]}; a version's files never change: package the model under a new version"
+                )
+            return self._next(
+                "register",
+                version,
+                actor,
+                reason,
+                request,
+                manifest_digest=manifest_digest,
+                performance=figures,
+                calibration=method,
+                feature_set=feature_set,
+                run=origin,
+            )
+
+        return self._commit(decide, request).entry(version)
+
+    def promote(
+        self, version: str, reason: str, actor: str, *, expected: str | None = None, request: str = ""
+    ) -> Entry:
+        """Put a version into production and archive the champion. The champion again: nothing happens.
+
+        :param expected: the champion that is to be replaced, "" for none. If it is another one by now, nothing is done.
+        :param request: an id of this request, for example the Airflow run. The same id again changes nothing, even if
+            the champion has changed since.
+        :raises CheckFailed: a file of the version is not the one that was packaged.
+        :raises Conflict: ``expected`` is not the champion.
+        :raises BadInput: the version was rejected. :raises NotFound: it is not registered.
+        """
+
+        def decide(state: State) -> Event | None:
+            entry = state.entry(version)
+            if entry.status == "production":
+                return None
+            _check_expected(state, expected)
+            state.check("promote", version)
+            check_files(self.store, version, entry.manifest_digest)
+            return self._next("promote", version, actor, reason, request, replaced=state.champion)
+
+        return self._commit(decide, request).entry(version)
+
+    def rollback(self, reason: str, actor: str, *, expected: str | None = None, request: str = "") -> Entry:
+        """Put the champion before this one back into production and archive this one.
+
+        :param expected: the version that is to be taken out. If another one is champion by now, nothing is done.
+        :param request: as in :meth:`promote`; without it, a second call goes back one champion more.
+        :return: the entry that is in production now.
+        :raises Conflict: ``expected`` is not the champion.
+        :raises BadInput: there is no earlier champion.
+        """
+
+        def decide(state: State) -> Event | None:
+            _check_expected(state, expected)
+            version = state.previous_champion()
+            check_files(self.store, version, state.entry(version).manifest_digest)
+            return self._next("rollback", version, actor, reason, request, replaced=state.champion)
+
+        state = self._commit(decide, request)
+        return state.entry(str(state.champion))
+
+    def archive(self, version: str, reason: str, actor: str, *, request: str = "") -> Entry:
+        """Take a staged version off the list of candidates. It can still be promoted."""
+        return self._retire("archive", "archived", version, reason, actor, request)
+
+    def reject(self, version: str, reason: str, actor: str, *, request: str = "") -> Entry:
+        """Bar a version from production for good: the gate or a person said no. Never possible for the champion."""
+        return self._retire("reject", "rejected", version, reason, actor, request)
+
+    def refresh(self) -> None:
+        """Derive from the events what others read: the champion's function files, then ``registry.json``.
+
+        Every command that changes something does it, also one that finds its event recorded already. So what a killed
+        command left undone is done by its retry, or by the next command.
+        """
+        placed: str | None = None
+        while True:
+            data, generation = self.store.read_generation(REGISTRY_FILE)
+            state = self.state()  # after the file, so that what the file was derived from has been read
+            if state.last is None or (data == state.to_json() and placed in {None, state.champion}):
+                return
+            if state.champion is not None and state.champion != placed:
+                place_function(self.store, state.champion, state.entries[state.champion].manifest_digest)
+                placed = state.champion
+            try:
+                self.store.write(REGISTRY_FILE, state.to_json(), if_generation=generation)
+            except Conflict:  # somebody else writes it too: look whether there is anything left to do
+                continue
+            return
+
+    def _retire(self, action: str, status: str, version: str, reason: str, actor: str, request: str) -> Entry:
+        def decide(state: State) -> Event | None:
+            if state.entry(version).status == status:
+                return None
+            state.check(action, version)
+            return self._next(action, version, actor, reason, request)
+
+        return self._commit(decide, request).entry(version)
+
+    def _next(self, kind: str, version: str, actor: str, reason: str, request: str, **details: Any) -> Event:
+        return self._log.next(
+            kind, version, clock=self._clock(), actor=actor, reason=reason, request=request, **details
+        )
+
+    def _commit(self, decide: Callable[[State], Event | None], request: str) -> State:
+        """Append what ``decide`` makes of the present state, as often as somebody else is faster."""
+        while True:
+            state = self.state()
+            if request and any(event.request == request for event in self._log.read()):
+                break
+            event = decide(state)
+            if event is None:
+                break
+            try:
+                self._log.append(event)
+            except Conflict:
+                continue
+            break
+        self.refresh()
+        return self.state()
+
+
+def _check_expected(state: State, expected: str | None) -> None:
+    if expected is not None and (state.champion or "") != expected:
+        raise Conflict(
+            f"champion is {state.champion or 'none'}, not {expected or 'none'}: it changed in the meantime; "
+            "look at `registry history` and decide anew"
+        )
+
+
+def _json_values(name: str, values: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """A copy that JSON can hold. :raises BadInput: a key is missing, or a value is not for JSON."""
+    for key in keys:
+        if key not in values:
+            raise BadInput(f"{name}.{key} is missing; {name} needs {', '.join(keys)} (None where there is no figure)")
+        if isinstance(values[key], float) and not math.isfinite(values[key]):
+            raise BadInput(f"{name}.{key} is {values[key]}; give a finite number, or None where there is no figure")
+    try:
+        return dict(json.loads(json.dumps(dict(values), allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{name} cannot be written as JSON: {error}; give numbers, text, lists and objects") from error

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lead_scoring.model.native import PackageManifest, package_files
+from lead_scoring.registry.package import publish_package
+from lead_scoring.registry.registry import Registry
+from lead_scoring.stage import sha256_bytes
+from lead_scoring.storage import ObjectStore, open_store
+
+FIGURES: dict[str, Any] = {
+    "performance": {
+        "test_auc_roc": 0.7002,
+        "test_auc_pr": 0.1070,
+        "top_decile_lift": 3.03,
+        "baseline_rate": 0.0420,
+        "top_decile_rate": 0.1272,
+    },
+    "calibration": {"method": "isotonic", "brier_score": 0.038369},
+}
+
+
+def version_name(number: int) -> str:
+    return f"v1-20241221-{number:08x}"
+
+
+def build_package(folder: Path, version: str, seed: bytes = b"") -> dict[str, Path]:
+    """A small package: real names and a real manifest, made-up contents."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = package_files(version)
+    logical = ("pickle", "booster", "scorer", "feature_names", "lookup", "model_card")
+    contents = {names[item]: f"{item} of {version} ".encode() + seed for item in logical}
+    contents[names["function"]] = f"# serves {version}\n".encode()
+    contents["lead_scoring/__init__.py"] = b""
+    manifest = PackageManifest(
+        version_id=version,
+        as_of="2024-12-21",
+        feature_set="phase6",
+        feature_set_digest="0" * 64,
+        feature_names=("pit_moves_3yr",),
+        libraries={},
+        files={name: {"sha256": sha256_bytes(data), "bytes": len(data)} for name, data in contents.items()},
+    )
+    contents[names["manifest"]] = manifest.to_bytes()
+    for name, data in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return {name: folder / name for name in contents}
+
+
+class Clock:
+    """Advances by one minute with every look at it."""
+
+    def __init__(self) -> None:
+        self.now = dt.datetime(2024, 12, 21, 6, 0, tzinfo=dt.UTC)
+
+    def __call__(self) -> dt.datetime:
+        self.now += dt.timedelta(minutes=1)
+        return self.now
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return open_store(tmp_path / "models")
+
+
+@pytest.fixture
+def registry(store: ObjectStore) -> Registry:
+    return Registry(store, clock=Clock())
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Callable[..., dict[str, Path]]:
+    """Builds the files of a package in a folder of their own: ``package(version, seed=b"")``."""
+
+    def build(version: str, seed: bytes = b"") -> dict[str, Path]:
+        return build_package(tmp_path / f"package-{version}-{seed.hex()}", version, seed)
+
+    return build
+
+
+@pytest.fixture
+def register(store: ObjectStore, registry: Registry, package: Callable[..., dict[str, Path]]) -> Callable[..., str]:
+    """Publishes and registers version number n: ``register(n) -> version``."""
+
+    def enter(number: int, **changes: Any) -> str:
+        version = version_name(number)
+        digest = publish_package(store, package(version), version)
+        origin = {
+            "feature_set": "phase6",
+            "run": "20241221-0a1b2c3d",
+            "actor": "cli:test",
+            "reason": "release",
+        }
+        registry.register(version, manifest_digest=digest, **{**FIGURES, **origin, **changes})
+        return version
+
+    return enter
+
+
+@pytest.fixture
+def three(register: Callable[..., str]) -> tuple[str, str, str]:
+    return register(1), register(2), register(3)

@@ -1,0 +1,255 @@
+"""What the registry promises to the people who release."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lead_scoring.errors import BadInput, CheckFailed, Conflict, NotFound
+from lead_scoring.registry.package import publish_package
+from lead_scoring.registry.registry import REGISTRY_FILE, Registry
+from lead_scoring.storage import ObjectStore
+
+Three = tuple[str, str, str]
+
+
+def statuses(registry: Registry) -> list[str]:
+    return [entry["status"] for entry in registry.entries()]
+
+
+def again(registry: Registry, version: str) -> dict[str, Any]:
+    """The arguments that the version was registered with."""
+    entry = registry.show(version)
+    keys = ("manifest_digest", "performance", "calibration", "feature_set", "run")
+    return {**{key: entry[key] for key in keys}, "actor": "cli:test", "reason": "release"}
+
+
+def test_an_empty_registry_has_no_champion_and_writes_nothing(registry: Registry, store: ObjectStore) -> None:
+    assert registry.champion() is None
+    assert registry.entries() == []
+    assert registry.history() == []
+    registry.refresh()
+    assert store.list() == []
+    with pytest.raises(NotFound, match="not registered"):
+        registry.show("v1-20241221-00000001")
+
+
+def test_a_registered_version_is_staged_and_has_the_documents_shape(registry: Registry, three: Three) -> None:
+    entry = json.loads(registry.store.read(REGISTRY_FILE))["models"][0]
+    assert list(entry)[:4] == ["version_id", "status", "performance", "calibration"]
+    assert entry["version_id"] == three[0]
+    assert entry["status"] == "staged"
+    assert entry["performance"] == {
+        "test_auc_roc": 0.7002,
+        "test_auc_pr": 0.107,
+        "top_decile_lift": 3.03,
+        "baseline_rate": 0.042,
+        "top_decile_rate": 0.1272,
+    }
+    assert entry["calibration"] == {"method": "isotonic", "brier_score": 0.038369}
+    assert registry.champion() is None
+
+
+def test_a_promotion_archives_the_champion_in_the_same_event(registry: Registry, three: Three) -> None:
+    registry.promote(three[0], "first release", "cli:maria")
+    registry.promote(three[1], "better lift", "cli:maria")
+    assert statuses(registry) == ["archived", "production", "staged"]
+    assert registry.champion() == three[1]
+    assert json.loads(registry.store.read(REGISTRY_FILE))["production"] == three[1]
+
+
+def test_a_rollback_restores_the_previous_champion_and_another_one_goes_further_back(
+    registry: Registry, three: Three
+) -> None:
+    for version in three:
+        registry.promote(version, "release", "cli:maria")
+    assert registry.rollback("bad lift", "cli:maria").version_id == three[1]
+    assert registry.rollback("also bad", "cli:maria").version_id == three[0]
+    assert statuses(registry) == ["production", "archived", "archived"]
+    with pytest.raises(BadInput, match="no earlier champion"):
+        registry.rollback("further", "cli:maria")
+    registry.promote(three[2], "it was fine after all", "cli:maria")
+    assert registry.rollback("no", "cli:maria").version_id == three[0]
+
+
+def test_a_rollback_leaves_out_a_version_that_was_rejected_since(registry: Registry, three: Three) -> None:
+    for version in three:
+        registry.promote(version, "release", "cli:maria")
+    registry.reject(three[1], "found to leak", "cli:maria")
+    assert registry.rollback("bad lift", "cli:maria").version_id == three[0]
+
+
+def test_a_rollback_with_nothing_in_production_says_so(registry: Registry, three: Three) -> None:
+    with pytest.raises(BadInput, match="champion none has no earlier champion"):
+        registry.rollback("bad lift", "cli:maria")
+
+
+def test_the_champion_cannot_be_archived_or_rejected(registry: Registry, three: Three) -> None:
+    registry.promote(three[0], "release", "cli:maria")
+    for retire in (registry.archive, registry.reject):
+        with pytest.raises(BadInput, match="always is a champion"):
+            retire(three[0], "tidy up", "cli:maria")
+    assert registry.champion() == three[0]
+
+
+def test_a_rejected_version_never_goes_into_production(registry: Registry, three: Three) -> None:
+    registry.reject(three[0], "the gate said no", "airflow:release")
+    with pytest.raises(BadInput, match="is rejected"):
+        registry.promote(three[0], "please", "cli:maria")
+
+
+def test_repeating_a_command_adds_no_event(registry: Registry, register: Callable[..., str]) -> None:
+    version = register(1)
+    register(1)
+    registry.promote(version, "release", "cli:maria")
+    registry.promote(version, "release", "cli:maria")
+    other = register(2)
+    registry.archive(other, "not needed", "cli:maria")
+    registry.archive(other, "not needed", "cli:maria")
+    assert [event["kind"] for event in registry.history()] == ["register", "promote", "register", "archive"]
+
+
+def test_a_retried_request_is_recognised(registry: Registry, three: Three) -> None:
+    for version in three:
+        registry.promote(version, "release", "airflow:release", request=f"release-{version}")
+    first = registry.rollback("bad", "airflow:rollback", request="rollback-1")
+    again = registry.rollback("bad", "airflow:rollback", request="rollback-1")
+    assert first == again
+    registry.promote(three[2], "release", "airflow:release", request=f"release-{three[2]}")
+    assert registry.champion() == three[1], "the retry of an old promotion must not undo the rollback"
+
+
+def test_a_rollback_of_another_champion_than_expected_is_refused(registry: Registry, three: Three) -> None:
+    registry.promote(three[0], "release", "cli:maria")
+    registry.promote(three[1], "release", "cli:maria")
+    with pytest.raises(Conflict, match="changed in the meantime"):
+        registry.rollback("bad", "cli:maria", expected=three[0])
+    assert registry.rollback("bad", "cli:maria", expected=three[1]).version_id == three[0]
+
+
+def test_what_was_in_production_at_any_time_is_answered(registry: Registry, three: Three) -> None:
+    # the clock gives 06:01, 06:02, 06:03 to the registrations
+    registry.promote(three[0], "release", "cli:maria")  # 06:04
+    registry.promote(three[1], "release", "cli:maria")  # 06:05
+    registry.rollback("bad", "cli:maria")  # 06:06
+    assert registry.champion("2024-12-20") is None
+    assert registry.champion("2024-12-21T06:03:59Z") is None
+    assert registry.champion("2024-12-21T06:04:00Z") == three[0]
+    assert registry.champion("2024-12-21T07:05:30+01:00") == three[1]
+    assert registry.champion("2024-12-21") == three[0]
+    assert len(registry.history("2024-12-21T06:04:30")) == 4
+    with pytest.raises(BadInput, match="2024-12-21T06:00:00Z"):
+        registry.history("yesterday")
+
+
+def test_every_event_says_who_when_what_and_why(registry: Registry, three: Three) -> None:
+    registry.promote(three[0], "first release", "cli:maria")
+    registry.promote(three[1], "better lift", "cli:jo")
+    event = registry.history()[-1]
+    assert [event[key] for key in ("actor", "reason", "kind", "version_id", "at", "champion")] == [
+        "cli:jo", "better lift", "promote", three[1], "2024-12-21T06:05:00.000000Z", three[1],
+    ]  # fmt: skip
+    assert event["details"] == {"replaced": three[0]}
+    for actor, reason in (("", "why"), ("cli:jo", "  ")):
+        with pytest.raises(BadInput, match="is empty"):
+            registry.promote(three[2], reason, actor)
+
+
+def test_the_same_version_with_other_bytes_is_refused(
+    registry: Registry, store: ObjectStore, register: Callable[..., str], package: Callable[..., dict[str, Path]]
+) -> None:
+    version = register(1)
+    before = {name: store.read(name) for name in store.list()}
+    with pytest.raises(Conflict, match="never change"):
+        publish_package(store, package(version, b"other"), version)
+    with pytest.raises(Conflict, match="never change"):
+        registry.register(version, **{**again(registry, version), "manifest_digest": "f" * 64})
+    assert {name: store.read(name) for name in store.list()} == before
+
+
+def test_a_version_without_files_cannot_be_registered(registry: Registry, register: Callable[..., str]) -> None:
+    with pytest.raises(NotFound, match="publish the package first"):
+        registry.register("v1-20241221-ffffffff", **again(registry, register(1)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"performance": {"test_auc_roc": 0.7}}, "performance.test_auc_pr is missing"),
+        ({"calibration": {"method": "platt", "brier_score": float("nan")}}, "calibration.brier_score is nan"),
+        ({"run": {"at": object()}}, "run cannot be written as JSON"),
+        ({"actor": ""}, "actor '' is empty"),
+    ],
+)
+def test_figures_that_json_cannot_hold_are_refused(
+    registry: Registry, register: Callable[..., str], changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(BadInput, match=message):
+        register(1, **changes)
+    assert registry.history() == []
+
+
+def test_a_version_whose_file_was_changed_cannot_be_promoted(registry: Registry, three: Three) -> None:
+    registry.promote(three[0], "release", "cli:maria")
+    registry.store.write(f"production/model_{three[1]}.ubj", b"something else")
+    with pytest.raises(CheckFailed, match=f"model_{three[1]}.ubj"):
+        registry.promote(three[1], "release", "cli:maria")
+    assert registry.champion() == three[0]
+
+
+def test_registry_json_is_rebuilt_from_the_events(registry: Registry, three: Three) -> None:
+    right = registry.store.read(REGISTRY_FILE)
+    for wrong in (b"", b"{}", right.replace(b"staged", b"production")):
+        registry.store.write(REGISTRY_FILE, wrong)
+        assert statuses(registry) == ["staged", "staged", "staged"], "nobody decides by the derived file"
+        registry.refresh()
+        assert registry.store.read(REGISTRY_FILE) == right
+    registry.store.delete(REGISTRY_FILE)
+    registry.refresh()
+    assert registry.store.read(REGISTRY_FILE) == right
+
+
+def test_a_changed_or_missing_event_is_noticed(registry: Registry, store: ObjectStore, three: Three) -> None:
+    for number in (1, 2, 3):
+        name = f"registry/events/{number:08d}.json"
+        right = store.read(name)
+        store.write(name, right.replace(b"cli:test", b"cli:eve"))
+        with pytest.raises(CheckFailed, match=name):
+            Registry(store).entries()
+        store.write(name, right)
+    store.delete("registry/events/00000002.json")
+    with pytest.raises(CheckFailed, match="00000002.json is missing"):
+        Registry(store).entries()
+
+
+def test_a_clock_that_goes_backwards_does_not_reorder_history(registry: Registry, three: Three) -> None:
+    registry.promote(three[0], "release", "cli:maria")
+    late = registry.history()[-1]["at"]
+    registry._clock.now = registry._clock.now.replace(hour=1)  # type: ignore[attr-defined]
+    registry.promote(three[1], "release", "cli:maria")
+    assert registry.history()[-1]["at"] == late
+    assert registry.champion(late) == three[1]
+
+
+def test_a_promotion_and_a_rollback_place_the_champions_function_code(
+    registry: Registry, store: ObjectStore, three: Three
+) -> None:
+    registry.promote(three[0], "release", "cli:maria")
+    registry.promote(three[1], "release", "cli:maria")
+    assert store.read("production/cloud_function_code.py") == f"# serves {three[1]}\n".encode()
+    assert store.exists("production/lead_scoring/__init__.py")
+    registry.rollback("bad", "cli:maria")
+    assert store.read("production/cloud_function_code.py") == f"# serves {three[0]}\n".encode()
+    assert store.read(f"production/function_{three[1]}/cloud_function_code.py") == f"# serves {three[1]}\n".encode()
+
+
+def test_a_promotion_over_another_champion_than_expected_is_refused(registry: Registry, three: Three) -> None:
+    registry.promote(three[0], "release", "cli:maria", expected="")
+    with pytest.raises(Conflict, match=f"champion is {three[0]}, not none"):
+        registry.promote(three[1], "release", "cli:maria", expected="")
+    registry.promote(three[1], "release", "cli:maria", expected=three[0])
+    assert registry.champion() == three[1]
