@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 
 import requests
@@ -79,7 +80,7 @@ def _secret(name: str) -> str:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(32))
+        path.write_text(secrets.token_urlsafe(64))
     return path.read_text()
 
 
@@ -169,13 +170,7 @@ def up(wait_seconds: float = 120.0) -> Stack:
     ports = {name: _free_port(port) for name, port in PREFERRED_PORTS.items()}
     addresses = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     variables = environment(**addresses)
-    migrated = subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"],
-        env=variables, cwd=HOME, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    (logs / "db-migrate.log").write_text(migrated.stdout + migrated.stderr)
-    if migrated.returncode:
-        raise StackError(f"airflow db migrate ended with {migrated.returncode}; see {logs / 'db-migrate.log'}")
+    _migrate(variables, logs / "db-migrate.log")
     processes: list[Process] = []
     try:
         for name, command in _commands(ports).items():
@@ -193,6 +188,21 @@ def up(wait_seconds: float = 120.0) -> Stack:
         down()
         raise
     return stack
+
+
+def _migrate(variables: dict[str, str], log: Path) -> None:
+    """Make Airflow's metadata database; nothing to do if this version of Airflow has done it before."""
+    done = STATE / "airflow" / f"migrated-{metadata.version('apache-airflow')}"
+    if done.exists():
+        return
+    migrated = subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        env=variables, cwd=HOME, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    log.write_text(migrated.stdout + migrated.stderr)
+    if migrated.returncode:
+        raise StackError(f"airflow db migrate ended with {migrated.returncode}; see {log}")
+    done.touch()
 
 
 def _write(stack: Stack) -> None:
