@@ -1,0 +1,55 @@
+"""``lead-scoring doctor`` and ``lead-scoring bench``: is everything well, and how fast is it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+from dataclasses import asdict
+from typing import Any
+
+from lead_scoring.cli.common import add, add_models, emit, pairs, pipeline, table, today
+from lead_scoring.errors import BadInput, CheckFailed
+
+
+def add_commands(commands: Any) -> None:
+    doctor = add(commands, "doctor", run_doctor, "what is configured, reachable, degenerate or stale, with the fix")
+    add_models(doctor)
+
+    bench = add(commands, "bench", run_bench, "measure; every figure is a ratio within one run")
+    bench.add_argument("name", choices=[*benchmarks(), "all"], metavar="NAME", help=f"{', '.join(benchmarks())} or all")
+    bench.add_argument("--quick", action="store_true", help="a small size, to see that it works")
+
+
+def benchmarks() -> list[str]:
+    """The modules of ``lead_scoring.bench``."""
+    import lead_scoring.bench
+
+    return sorted(item.name for item in pkgutil.iter_modules(lead_scoring.bench.__path__) if item.name[0] != "_")
+
+
+def run_doctor(options: argparse.Namespace) -> None:
+    from lead_scoring.doctor import FAIL, examine
+
+    checks = examine(pipeline(options), today())
+    emit(
+        options,
+        [asdict(item) for item in checks],
+        lambda: table([(item.status, item.name, item.message) for item in checks], ("status", "check", "what")),
+    )
+    if failed := [item.name for item in checks if item.status == FAIL]:
+        raise CheckFailed(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}; the fix stands beside each")
+
+
+def run_bench(options: argparse.Namespace) -> None:
+    names = benchmarks() if options.name == "all" else [options.name]
+    if not names:
+        raise BadInput("there is no benchmark; lead_scoring.bench is empty")
+    results = {name: importlib.import_module(f"lead_scoring.bench.{name}").run(quick=options.quick) for name in names}
+
+    def human() -> None:
+        for name, figures in results.items():
+            print(f"{name}:")
+            pairs(figures)
+
+    emit(options, results, human)

@@ -1,0 +1,114 @@
+"""What is configured, reachable, degenerate or stale, each with the fix. ``lead-scoring doctor`` prints it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from lead_scoring.errors import LeadScoringError
+from lead_scoring.pipeline import Pipeline
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    status: str
+    message: str
+
+
+def examine(pipeline: Pipeline, today: dt.date) -> list[Check]:
+    """Run every check. A check that cannot run is a failed check with the reason, so one fault never hides the rest."""
+    checks: list[Check] = []
+    for name, look in (
+        ("models", _models),
+        ("runs", _runs),
+        ("warehouse", _warehouse),
+        ("champion", _champion),
+        ("buckets", _buckets),
+        ("freshness", lambda lines: _freshness(lines, today)),
+        ("salesforce", _salesforce),
+    ):
+        checks += _guarded(name, look, pipeline)
+    return checks
+
+
+def _guarded(name: str, look: Callable[[Pipeline], Iterator[Check]], pipeline: Pipeline) -> list[Check]:
+    found: list[Check] = []
+    try:
+        found.extend(look(pipeline))
+    except LeadScoringError as error:
+        found.append(Check(name, FAIL, str(error)))
+    return found
+
+
+def _models(pipeline: Pipeline) -> Iterator[Check]:
+    yield Check("models", OK, f"{pipeline.models.uri}: {len(pipeline.models.list())} objects")
+
+
+def _runs(pipeline: Pipeline) -> Iterator[Check]:
+    yield Check("runs", OK, f"{pipeline.runs.uri}: {len(pipeline.runs.list())} objects")
+
+
+def _warehouse(pipeline: Pipeline) -> Iterator[Check]:
+    from lead_scoring.features import SOURCE_TABLES
+
+    present = set(pipeline.warehouse.tables())
+    missing = [name for name in SOURCE_TABLES if name not in present]
+    if missing:
+        yield Check(
+            "warehouse",
+            FAIL,
+            f"source table {missing[0]!r} is missing ({pipeline.warehouse.name}); load it, or on a laptop "
+            "`lead-scoring sample --out DIR --load`",
+        )
+    else:
+        yield Check("warehouse", OK, f"{pipeline.warehouse.name}: {len(present)} tables, all source tables present")
+
+
+def _champion(pipeline: Pipeline) -> Iterator[Check]:
+    version = pipeline.champion()
+    entry = pipeline.registry.show(version)
+    pipeline.scorer(version)  # loads only what verifies: digests, feature order, golden scores
+    yield Check("champion", OK, f"{version}: every file verifies, golden scores equal; {entry['performance']}")
+
+
+def _buckets(pipeline: Pipeline) -> Iterator[Check]:
+    version = pipeline.registry.champion()
+    if version is None:
+        return
+    for policy, message in pipeline.bucket_advice(version).items():
+        yield Check(f"buckets ({policy})", WARN if message else OK, message or "every bucket is reached")
+
+
+def _freshness(pipeline: Pipeline, today: dt.date) -> Iterator[Check]:
+    days = pipeline.warehouse.partitions("lead_scores") if "lead_scores" in pipeline.warehouse.tables() else []
+    if not days:
+        yield Check("freshness", WARN, "no scores were published yet; run lead_scoring_daily")
+        return
+    age = (today - dt.date.fromisoformat(max(days))).days
+    limit = pipeline.settings.scoring.expires_after_days
+    message = f"newest scores are as of {max(days)}, {age} days old"
+    if age > limit:
+        yield Check("freshness", WARN, f"{message}; scores expire after {limit} days: run lead_scoring_daily")
+    else:
+        yield Check("freshness", OK, message)
+
+
+def _salesforce(pipeline: Pipeline) -> Iterator[Check]:
+    settings = pipeline.settings.salesforce
+    if not settings.endpoint:
+        yield Check("salesforce", OK, f"the org of Airflow's connection {settings.conn_id!r} (looked at by the sync)")
+        return
+    import requests
+
+    try:
+        requests.get(settings.endpoint, timeout=5).raise_for_status()
+    except requests.RequestException as error:
+        yield Check(
+            "salesforce", FAIL, f"{settings.endpoint} does not answer ({type(error).__name__}); start it with `make up`"
+        )
+        return
+    yield Check("salesforce", OK, f"{settings.endpoint} answers")
