@@ -1,0 +1,87 @@
+"""``down`` ends exactly what ``up`` started, children included, and never a stranger."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sandbox import stack as laptop
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    monkeypatch.setattr(laptop, "STATE", tmp_path)
+    return tmp_path
+
+
+def start(code: str) -> laptop.Process:
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+    child.stdout.readline()
+    child.stdout.close()
+    return laptop.Process("part", child.pid, laptop._start_ticks(child.pid))
+
+
+def alive(pid: int) -> bool:
+    return laptop._start_ticks(pid) != 0
+
+
+def test_down_ends_a_part_and_the_children_it_left_behind(state):
+    code = (
+        "import os, signal, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', "
+        "'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(120)'])\n"
+        "(open(sys.argv[1], 'w') if len(sys.argv) > 1 else sys.stdout).write(f'{child.pid}\\n'); sys.stdout.flush()\n"
+        "time.sleep(120)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    grandchild = int(child.stdout.readline())
+    child.stdout.close()
+    part = laptop.Process("part", child.pid, laptop._start_ticks(child.pid))
+    laptop._write(laptop.Stack("a", "o", "c", (part,)))
+    assert laptop.down(grace_seconds=0.5) == 1
+    deadline = time.monotonic() + 5
+    while alive(grandchild) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(child.pid)
+    assert not alive(grandchild)
+    assert laptop.running() is None
+
+
+def test_a_stranger_with_the_pid_of_a_dead_part_is_left_alone(state):
+    stranger = start("import time; print(1, flush=True); time.sleep(60)")
+    laptop._write(laptop.Stack("a", "o", "c", (laptop.Process("part", stranger.pid, stranger.started - 1),)))
+    try:
+        assert laptop.running() is None
+        assert laptop.down() == 0
+        assert alive(stranger.pid)
+    finally:
+        os.kill(stranger.pid, 9)
+        os.waitpid(stranger.pid, 0)
+
+
+def test_a_taken_port_is_passed_over():
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert laptop._free_port(port) != port
+
+
+def test_every_address_and_every_path_of_the_stack_is_local(state):
+    variables = laptop.environment("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
+    assert variables["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert variables["AIRFLOW_HOME"].startswith(str(state))
+    assert variables["LEAD_SCORING__WAREHOUSE__FOLDER"].startswith(str(state))
+
+
+def test_a_secret_is_made_once_and_only_for_its_owner(state):
+    first = laptop._secret("jwt")
+    assert laptop._secret("jwt") == first
+    assert len(first) >= 64
+    assert (state / "secrets" / "jwt").stat().st_mode & 0o077 == 0
