@@ -107,6 +107,7 @@ class SalesforceSettings:
     max_rejected_share: float
     max_rejected_rows: int
     max_bucket_change_share: float
+    refresh_before_days: int
 
 
 @dataclass(frozen=True)

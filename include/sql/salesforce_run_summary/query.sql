@@ -1,0 +1,29 @@
+-- One row a run: what became of the leads that it wanted to change. The last try of a lead counts.
+WITH last_tries AS (
+  SELECT
+    run_key,
+    operation,
+    as_of,
+    sequence,
+    lead_id,
+    status,
+    attempts
+  FROM salesforce_sync_log
+  QUALIFY
+    lead_id IS NULL
+    OR ROW_NUMBER() OVER (PARTITION BY run_key, lead_id ORDER BY sequence DESC, payload_digest) = 1
+)
+
+SELECT
+  run_key,
+  operation,
+  MAX(as_of) AS as_of,
+  MAX(sequence) AS sequence,
+  COUNT(*) AS changed,
+  COALESCE(COUNTIF(status = 'accepted'), 0) AS accepted,
+  COALESCE(COUNTIF(status = 'rejected'), 0) AS rejected,
+  COALESCE(COUNTIF(status = 'exhausted'), 0) AS exhausted,
+  COALESCE(COUNTIF(status = 'unprocessed'), 0) AS unprocessed
+FROM last_tries
+GROUP BY run_key, operation
+ORDER BY sequence

@@ -1,0 +1,214 @@
+"""Which leads a run would change: today's scores against what the ledger says the org has.
+
+Scores are read in batches and compared as columns; only the rows that changed become Python values. A lead is written
+when the digest of its compared fields differs from the last accepted one, or when its accepted expiry is about to pass.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lead_scoring.errors import BadInput
+from lead_scoring.salesforce.fields import MappedField, digests, encode, unusable
+from lead_scoring.salesforce.lead_ids import long_id
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS = 65_536
+STATE_COLUMNS = ("accepted_digest", "score", "bucket", "expires_on", "parked_digest")
+
+
+@dataclass
+class Change:
+    """One lead that the run wants to change.
+
+    :param values: field name to canonical text, None clears the field.
+    :param reason: ``new`` (never written), ``changed`` or ``refresh`` (its expiry is about to pass).
+    :param problem: code and message of why it cannot even be sent, or None.
+    """
+
+    lead_id: str | None
+    digest: str
+    values: dict[str, str | None]
+    score: float | None
+    bucket: str | None
+    expires_on: dt.date | None
+    reason: str
+    previous_score: float | None
+    previous_bucket: str | None
+    problem: tuple[str, str] | None = None
+
+
+@dataclass
+class Diff:
+    """:param leads: rows of scores that were read. leads = unchanged + parked + len(changes)."""
+
+    changes: list[Change] = field(default_factory=list)
+    leads: int = 0
+    unchanged: int = 0
+    parked: int = 0
+    bucket_changes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def bucket_change_share(self) -> float:
+        """Share of all leads of the run whose bucket in the org would change. A first score is no change."""
+        return sum(self.bucket_changes.values()) / self.leads if self.leads else 0.0
+
+
+def compare(
+    scores: Sequence[Path],
+    state: pa.Table | None,
+    fields: Sequence[MappedField],
+    *,
+    as_of: dt.date,
+    refresh_before_days: int,
+    retry_parked: bool = False,
+) -> Diff:
+    """:param state: rows of ``salesforce_lead_state``, or None before the first run.
+
+    :raises BadInput: a score belongs to another day than ``as_of``.
+    """
+    twice = _duplicates(scores)
+    diff = Diff()
+    for batch in _batches(scores, fields):
+        _compare_batch(batch, state, fields, twice, diff, as_of, refresh_before_days, retry_parked)
+    return diff
+
+
+def _batches(scores: Sequence[Path], fields: Sequence[MappedField]) -> Iterator[pa.Table]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = ["lead_id", "lead_score", "score_bucket", "expires_on", "as_of", *(item.column for item in fields)]
+    for path in scores:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=list(dict.fromkeys(wanted))):
+                yield pa.Table.from_batches([batch])
+
+
+def _duplicates(scores: Sequence[Path]) -> set[str]:
+    """Leads that have more than one score, by their 18-character id."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    ids = pa.chunked_array(
+        [
+            chunk
+            for path in scores
+            for chunk in pq.read_table(path, columns=["lead_id"])["lead_id"].cast("string").chunks
+        ],
+        pa.string(),
+    )
+    short = pc.utf8_slice_codeunits(ids, 0, 15)  # the checksum adds nothing, and either form may come
+    counts = pc.value_counts(short)
+    double = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+    return {value for value in double if value is not None and long_id(value)}
+
+
+def _compare_batch(
+    batch: pa.Table,
+    state: pa.Table | None,
+    fields: Sequence[MappedField],
+    twice: set[str],
+    diff: Diff,
+    as_of: dt.date,
+    refresh_before_days: int,
+    retry_parked: bool,
+) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if batch.num_rows == 0:
+        return
+    days = pc.unique(pc.cast(batch["as_of"], pa.date32())).to_pylist()
+    if days != [as_of]:
+        raise BadInput(
+            f"scores are of {[str(day) for day in days]}, the run's as-of date is {as_of}; give that day's scores"
+        )
+    ids = pa.array([_normal(text) for text in batch["lead_id"].cast("string").to_pylist()], pa.string())
+    encoded = {item.name: encode(item, batch[item.column]) for item in fields}
+    digest = pa.array(digests(fields, encoded))
+    known = _state_of(ids, state)
+    same = pc.fill_null(pc.equal(known["accepted_digest"], digest), False)
+    limit = pa.scalar(as_of + dt.timedelta(days=refresh_before_days), pa.date32())
+    stale = pc.fill_null(pc.less_equal(known["expires_on"], limit), False)
+    fresher = pc.fill_null(pc.greater(pc.cast(batch["expires_on"], pa.date32()), known["expires_on"]), False)
+    unchanged = pc.and_(same, pc.invert(pc.and_(stale, fresher)))
+    parked = pc.fill_null(pc.equal(known["parked_digest"], digest), False)
+    if retry_parked:
+        parked = pc.and_(parked, pa.scalar(False))
+    parked = pc.and_(parked, pc.invert(unchanged))
+    diff.leads += batch.num_rows
+    diff.unchanged += pc.sum(pc.cast(unchanged, pa.int64())).as_py()
+    diff.parked += pc.sum(pc.cast(parked, pa.int64())).as_py()
+    wanted = pc.indices_nonzero(pc.invert(pc.or_(unchanged, parked)))
+    bad = {item.name: unusable(item, batch[item.column]) for item in fields}
+    columns = {
+        "id": ids,
+        "digest": digest,
+        "score": pc.cast(batch["lead_score"], pa.float64()),
+        "bucket": pc.cast(batch["score_bucket"], pa.string()),
+        "expires_on": pc.cast(batch["expires_on"], pa.date32()),
+        "same": same,
+        "accepted": known["accepted_digest"],
+        "previous_score": known["score"],
+        "previous_bucket": known["bucket"],
+        **{f"v.{name}": values for name, values in encoded.items()},
+        **{f"b.{name}": values for name, values in bad.items()},
+    }
+    for row in pa.table(columns).take(wanted).to_pylist():
+        diff.changes.append(_change(row, fields, twice))
+        before, after = row["previous_bucket"], row["bucket"]
+        if before is not None and before != after:
+            diff.bucket_changes[before, after] += 1
+
+
+def _normal(text: str | None) -> str | None:
+    """The 18-character id; what is no id stays as it is, so that it can be reported."""
+    return long_id(text) or text
+
+
+def _state_of(ids: pa.Array, state: pa.Table | None) -> dict[str, pa.Array]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kinds = {"score": pa.float64(), "expires_on": pa.date32()}
+    if state is None or state.num_rows == 0:
+        return {name: pa.nulls(len(ids), kinds.get(name, pa.string())) for name in STATE_COLUMNS}
+    place = pc.index_in(ids, value_set=state["lead_id"], skip_nulls=True)
+    return {name: state[name].combine_chunks().take(place) for name in STATE_COLUMNS}
+
+
+def _change(row: dict[str, Any], fields: Sequence[MappedField], twice: set[str]) -> Change:
+    lead_id = row["id"]
+    problem = None
+    broken = [item.name for item in fields if row[f"b.{item.name}"]]
+    if not lead_id:
+        problem = ("MISSING_ID", "the score has no lead_id")
+    elif long_id(lead_id) is None:
+        problem = ("MALFORMED_ID", f"lead_id {lead_id!r} is not a Salesforce Lead id")
+    elif lead_id[:15] in twice or lead_id in twice:
+        problem = ("DUPLICATE_ID", f"lead {lead_id} has more than one score in this run; none was sent")
+    elif row["score"] is None:
+        problem = ("MISSING_SCORE", f"lead {lead_id} has no lead_score")
+    elif broken:
+        problem = ("BAD_VALUE", f"lead {lead_id} has a value of {broken} that is not a finite number")
+    return Change(
+        lead_id=lead_id,
+        digest=row["digest"],
+        values={item.name: row[f"v.{item.name}"] for item in fields},
+        score=row["score"],
+        bucket=row["bucket"],
+        expires_on=row["expires_on"],
+        reason="new" if row["accepted"] is None else "refresh" if row["same"] else "changed",
+        previous_score=row["previous_score"],
+        previous_bucket=row["previous_bucket"],
+        problem=problem,
+    )

@@ -1,0 +1,163 @@
+"""Which column of ``lead_scores`` goes to which Lead field, and how a value is written.
+
+The mapping is ``include/config/salesforce_fields.yaml``; types, lengths and decimals come from the field metadata
+that is deployed to the org, so neither is said twice. Values are compared and kept as text, one canonical form a type.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lead_scoring.errors import BadInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+METADATA_NAMESPACE = "{http://soap.sforce.com/2006/04/metadata}"
+MAXIMUM_NUMBER = 1e15  # larger ones have no digits left for decimals; the org would refuse them anyway
+
+
+@dataclass(frozen=True)
+class MappedField:
+    """One field that the sync writes.
+
+    :param name: API name on Lead.
+    :param column: of ``lead_scores``.
+    :param compare: whether a change of its value alone is a reason to write the lead.
+    :param optional: whether the column may be absent.
+    :param kind: metadata type: Number, Text, LongTextArea, Date or DateTime.
+    """
+
+    name: str
+    column: str
+    compare: bool
+    optional: bool
+    kind: str
+    length: int
+    precision: int
+    scale: int
+
+
+def load_fields(config_folder: Path) -> tuple[MappedField, ...]:
+    """Read the mapping and the metadata of its fields.
+
+    :raises BadInput: a file is missing, or the mapping has an unknown key or a field without metadata.
+    """
+    path = config_folder / "salesforce_fields.yaml"
+    folder = config_folder.parent / "salesforce" / "force-app" / "objects" / "Lead" / "fields"
+    if not path.is_file():
+        raise BadInput(f"Salesforce mapping {path} does not exist; set LEAD_SCORING_HOME to the project's root")
+    fields = []
+    for entry in yaml.safe_load(path.read_text())["fields"]:
+        if not {"field", "column", "compare"} <= set(entry) <= {"field", "column", "compare", "optional"}:
+            raise BadInput(f"{path}: entry {entry} must have field, column and compare, and may have optional")
+        metadata = folder / f"{entry['field']}.field-meta.xml"
+        if not metadata.is_file():
+            raise BadInput(f"{path}: field {entry['field']!r} has no metadata {metadata}; add it there first")
+        fields.append(_mapped(entry, metadata))
+    return tuple(fields)
+
+
+def _mapped(entry: Mapping[str, Any], metadata: Path) -> MappedField:
+    root = ElementTree.parse(metadata).getroot()
+
+    def number(tag: str) -> int:
+        return int(root.findtext(METADATA_NAMESPACE + tag, "0"))
+
+    return MappedField(
+        name=entry["field"],
+        column=entry["column"],
+        compare=entry["compare"],
+        optional=entry.get("optional", False),
+        kind=root.findtext(METADATA_NAMESPACE + "type", ""),
+        length=number("length"),
+        precision=number("precision"),
+        scale=number("scale"),
+    )
+
+
+def fields_for(fields: Sequence[MappedField], columns: Sequence[str]) -> tuple[MappedField, ...]:
+    """The fields that a table with these columns can fill.
+
+    :raises BadInput: a column that is not optional is missing.
+    """
+    for field in fields:
+        if field.column not in columns and not field.optional:
+            raise BadInput(f"scores have no column {field.column!r} for {field.name}; they have {sorted(columns)}")
+    return tuple(field for field in fields if field.column in columns)
+
+
+def encode(field: MappedField, values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column in canonical text; null clears the field. Values that are :func:`unusable` become null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if field.kind == "Number":
+        numbers = pc.cast(array, pa.float64())
+        numbers = pc.if_else(_usable(numbers), numbers, None)
+        return pc.cast(pc.cast(numbers, pa.decimal128(38, field.scale), safe=False), pa.string())
+    if field.kind == "Date":
+        return pc.strftime(pc.cast(array, pa.date32()), format="%Y-%m-%d")
+    if field.kind == "DateTime":
+        moments = pc.cast(array, pa.timestamp("s"), safe=False)
+        return pc.strftime(moments, format="%Y-%m-%dT%H:%M:%SZ")
+    text = pc.cast(array, pa.string())
+    return pc.if_else(pc.equal(text, ""), None, text)
+
+
+def unusable(field: MappedField, values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Mask of the values that are there but cannot be written: numbers that are not finite or absurdly large."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if field.kind != "Number":
+        return pa.array([False] * len(array), pa.bool_())
+    numbers = pc.cast(array, pa.float64())
+    return pc.fill_null(pc.invert(_usable(numbers)), False)
+
+
+def _usable(numbers: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.and_(pc.is_finite(numbers), pc.less(pc.abs(numbers), MAXIMUM_NUMBER))
+
+
+def canonical(field: MappedField, value: Any) -> str | None:
+    """A value that the org returned, in the same canonical text as :func:`encode` gives."""
+    if value is None or value == "":
+        return None
+    if field.kind == "Number":
+        return format(Decimal(str(value)).quantize(Decimal(1).scaleb(-field.scale), rounding=ROUND_HALF_UP), "f")
+    if field.kind == "Date":
+        return str(value)[:10]
+    if field.kind == "DateTime":
+        return dt.datetime.fromisoformat(str(value)).astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return str(value)
+
+
+def digest_of(fields: Sequence[MappedField], values: Mapping[str, str | None]) -> str:
+    """Digest of the compared fields of one lead: 16 hex characters of SHA-256."""
+    return _digest("\x1f".join("\x00" if (v := values.get(f.name)) is None else v for f in fields if f.compare))
+
+
+def digests(fields: Sequence[MappedField], encoded: Mapping[str, pa.Array]) -> list[str]:
+    """:func:`digest_of` for whole columns."""
+    import pyarrow.compute as pc
+
+    columns = [pc.fill_null(encoded[field.name], "\x00") for field in fields if field.compare]
+    return [_digest(text) for text in pc.binary_join_element_wise(*columns, "\x1f").to_pylist()]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

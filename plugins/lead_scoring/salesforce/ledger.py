@@ -1,0 +1,74 @@
+"""The table ``salesforce_sync_log``: what every run sent, what was there before and what the org said.
+
+One partition a run, replaced as a whole; the state of a lead is a query over all of them
+(``include/sql/salesforce_lead_state``). A run that was interrupted and tried again has rows of each try, told apart by
+``sequence``, which counts the tries of all runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lead_scoring.warehouse import Warehouse
+from lead_scoring.warehouse.sql import load_sql
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TABLE = "salesforce_sync_log"
+ACCEPTED = "accepted"  # the org has the new values
+REJECTED = "rejected"  # refused for good: parked until the value changes
+EXHAUSTED = "exhausted"  # refused for a passing reason on every attempt: the next run tries again
+UNPROCESSED = "unprocessed"  # the org never came to it: the next run tries again
+
+
+def schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([
+        ("run_key", pa.string()),
+        ("sequence", pa.int64()),
+        ("as_of", pa.date32()),
+        ("operation", pa.string()),
+        ("lead_id", pa.string()),
+        ("payload_digest", pa.string()),
+        ("previous_values", pa.string()),
+        ("new_values", pa.string()),
+        ("score", pa.float64()),
+        ("bucket", pa.string()),
+        ("expires_on", pa.date32()),
+        ("status", pa.string()),
+        ("code", pa.string()),
+        ("message", pa.string()),
+        ("attempts", pa.int64()),
+        ("job_id", pa.string()),
+    ])  # fmt: skip
+
+
+def query(warehouse: Warehouse, sql_folder: Path, name: str, **parameters: Any) -> pa.Table | None:
+    """Rows of ``include/sql/<name>/query.sql`` over the ledger, or None if there is no ledger yet."""
+    if TABLE not in warehouse.tables():
+        return None
+    return warehouse.query(load_sql(sql_folder, name), parameters)
+
+
+def write(
+    warehouse: Warehouse, sql_folder: Path, run_key: str, sequence: int, rows: Sequence[Mapping[str, Any]], work: Path
+) -> None:
+    """Make the rows of one try, after those of earlier tries, the run's partition. Doing it twice changes nothing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    added = pa.Table.from_pylist([dict(row) for row in rows], schema=schema())
+    standing = query(warehouse, sql_folder, TABLE, run_key=run_key)
+    table = added
+    if standing is not None:
+        standing = standing.select(schema().names).cast(schema())
+        table = pa.concat_tables([standing.filter(pc.not_equal(standing["sequence"], sequence)), added])
+    table = table.sort_by([("sequence", "ascending"), ("lead_id", "ascending"), ("payload_digest", "ascending")])
+    path = work / "ledger.parquet"
+    pq.write_table(table, path)
+    warehouse.replace_partition(TABLE, run_key, [path])

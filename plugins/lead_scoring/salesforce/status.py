@@ -1,0 +1,35 @@
+"""Where the sync stands: its runs, what is parked, and whether a try was interrupted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from lead_scoring.salesforce import ledger
+from lead_scoring.salesforce.journal import active, unfinished_run
+from lead_scoring.storage import ObjectStore
+from lead_scoring.warehouse import Warehouse
+
+
+def status(*, warehouse: Warehouse, state: ObjectStore, config_folder: Path, runs: int = 10) -> dict[str, Any]:
+    """What the ledger and the journal say. Asks the org nothing.
+
+    :param runs: how many of the latest runs to list.
+    :returns: ``runs`` (newest first: run_key, operation, as_of, changed, accepted, rejected, exhausted, unprocessed),
+        ``leads`` that the org has scores of, ``buckets`` of those, ``parked``, ``latest_as_of``, ``interrupted_run``.
+    """
+    sql_folder = config_folder.parent / "sql"
+    summary = ledger.query(warehouse, sql_folder, "salesforce_run_summary")
+    leads = ledger.query(warehouse, sql_folder, "salesforce_lead_state")
+    buckets = Counter(leads["bucket"].to_pylist()) if leads is not None else Counter()
+    del buckets[None]
+    listed = summary.to_pylist()[::-1][:runs] if summary is not None else []
+    return {
+        "runs": [{**run, "as_of": run["as_of"].isoformat()} for run in listed],
+        "leads": sum(buckets.values()),
+        "buckets": dict(sorted(buckets.items())),
+        "parked": 0 if leads is None else len(leads["parked_digest"].drop_null()),
+        "latest_as_of": active(state)[0]["as_of"],
+        "interrupted_run": unfinished_run(state),
+    }

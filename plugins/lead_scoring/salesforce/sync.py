@@ -1,0 +1,154 @@
+"""The sync stage: what changed since the org last took it, sent once, recorded, judged."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lead_scoring.errors import BadInput, CheckFailed
+from lead_scoring.salesforce import ledger
+from lead_scoring.salesforce.client import OrgClient
+from lead_scoring.salesforce.diff import Change, compare
+from lead_scoring.salesforce.fields import MappedField, canonical, fields_for, load_fields
+from lead_scoring.salesforce.journal import active, unfinished_run
+from lead_scoring.salesforce.preflight import check_fields, check_quota
+from lead_scoring.salesforce.report import counts_of, figures_of, judge, write_report
+from lead_scoring.salesforce.transfer import Row, Transfer
+from lead_scoring.settings import SalesforceSettings
+from lead_scoring.stage import StageOutput, canonical_json
+from lead_scoring.storage import ObjectStore
+from lead_scoring.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from simple_salesforce import Salesforce
+
+
+def sync(
+    sf: Salesforce,
+    *,
+    warehouse: Warehouse,
+    state: ObjectStore,
+    scores: Sequence[Path],
+    as_of: dt.date,
+    run_key: str,
+    settings: SalesforceSettings,
+    config_folder: Path,
+    work: Path,
+    dry_run: bool = False,
+    approved: bool = False,
+    retry_parked: bool = False,
+) -> StageOutput:
+    """Write to Salesforce what changed in the scores since the org last accepted a value.
+
+    A try that was interrupted, of this run or another, is settled first: its jobs are picked up and recorded. So
+    calling this again after any error or kill sends nothing twice.
+
+    :param sf: a logged-in client: ``connect(settings)``, or ``SalesforceHook(session=session(settings)).get_conn()``.
+    :param state: object store for the journal.
+    :param scores: Parquet files with the columns of ``lead_scores``, all of the day ``as_of``.
+    :param dry_run: say what would change, send nothing.
+    :param approved: a person has seen that more leads than ``max_bucket_change_share`` change bucket.
+    :param retry_parked: send values again that the org refused, after the reason was removed in the org.
+    :returns: files ``report.json`` and ``not_accepted.parquet``; counts leads = unchanged + parked + changed, changed =
+        accepted + rejected + exhausted + unprocessed.
+    :raises BadInput: the org is not ready, or the scores are older than those last synced.
+    :raises CheckFailed: too many leads would change bucket, or too many rows were refused.
+    :raises Transient: the org stayed out of reach or too many rows were left; try again.
+    """
+    client = OrgClient(sf, settings)
+    sql_folder = config_folder.parent / "sql"
+    mapped = load_fields(config_folder)
+    fields = fields_for(mapped, _columns(scores))
+    check_fields(client, fields)
+    transfer = Transfer(client, warehouse, state, mapped, sql_folder, work)
+    settled = None if dry_run else transfer.settle()
+    _refuse_older(state, as_of)
+    diff = compare(
+        scores,
+        ledger.query(warehouse, sql_folder, "salesforce_lead_state"),
+        fields,
+        as_of=as_of,
+        refresh_before_days=settings.refresh_before_days,
+        retry_parked=retry_parked,
+    )
+    quota = check_quota(client, sum(change.problem is None for change in diff.changes))
+    figures = figures_of(diff, settings, quota, settled or unfinished_run(state))
+    if dry_run:
+        figures["dry_run_reason"] = "dry run: nothing was sent"
+        return write_report(work, counts_of(diff, [], None), figures, [])
+    if diff.bucket_change_share > settings.max_bucket_change_share and not approved:
+        raise CheckFailed(
+            f"{sum(diff.bucket_changes.values())} of {diff.leads} leads would change bucket "
+            f"({diff.bucket_change_share:.1%}; setting salesforce.max_bucket_change_share is "
+            f"{settings.max_bucket_change_share:.0%}); look at a dry run, then approve"
+        )
+    rows = _plan(transfer, diff.changes, fields, run_key, as_of)
+    if rows:
+        transfer.run(run_key, "sync", as_of.isoformat(), rows)
+    elif ledger.TABLE not in warehouse.tables() or warehouse.partition(ledger.TABLE, run_key) is None:
+        ledger.write(warehouse, sql_folder, run_key, 0, [], work)  # a run that changed nothing is on record too
+    of_run = ledger.query(warehouse, sql_folder, ledger.TABLE, run_key=run_key)
+    counts = counts_of(diff, rows, of_run)
+    output = write_report(work, counts, figures, of_run.to_pylist() if of_run is not None else [])
+    judge(counts, output.figures["messages"], settings)
+    return output
+
+
+def _columns(scores: Sequence[Path]) -> list[str]:
+    import pyarrow.parquet as pq
+
+    if not scores:
+        raise BadInput("there are no score files to sync; publish_scores writes them")
+    return list(pq.read_schema(scores[0]).names)
+
+
+def _refuse_older(state: ObjectStore, as_of: dt.date) -> None:
+    """Yesterday's scores must not replace today's because somebody cleared an old task."""
+    latest = active(state)[0]["as_of"]
+    if latest and as_of.isoformat() < latest:
+        raise BadInput(
+            f"scores of {as_of} are older than those of {latest}, which the org has; to go back use `sync undo`"
+        )
+
+
+def _plan(
+    transfer: Transfer, changes: Sequence[Change], fields: Sequence[MappedField], run_key: str, as_of: dt.date
+) -> list[Row]:
+    """Ledger rows of what is to be sent, with the values that the org has now. What it has already is not sent."""
+    by_name = {field.name: field for field in fields}
+    sendable = [change.lead_id for change in changes if change.problem is None and change.lead_id]
+    now = dict(transfer.client.read_leads(sendable, list(by_name)))
+    rows = []
+    for change in changes:
+        record = now.get(change.lead_id) if change.problem is None and change.lead_id else None
+        previous = {name: canonical(field, record.get(name)) for name, field in by_name.items()} if record else {}
+        row: Row = {
+            "run_key": run_key,
+            "sequence": 0,
+            "as_of": as_of,
+            "operation": "sync",
+            "lead_id": change.lead_id,
+            "payload_digest": change.digest,
+            "previous_values": _json(previous),
+            "new_values": _json(change.values),
+            "score": None if change.problem else change.score,
+            "bucket": change.bucket,
+            "expires_on": change.expires_on,
+            "status": "",
+            "code": "",
+            "message": "",
+            "attempts": 0,
+            "job_id": "",
+        }
+        if change.problem is not None:
+            row.update(status=ledger.REJECTED, code=change.problem[0], message=change.problem[1])
+        elif record is not None and previous == change.values:
+            row.update(status=ledger.ACCEPTED, message="the org had these values already")
+        rows.append(row)
+    return rows
+
+
+def _json(values: dict[str, Any]) -> str:
+    return canonical_json(values).decode()

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+import pytest
+
+from lead_scoring.errors import BadInput, CheckFailed
+from lead_scoring.salesforce.status import status
+from tests.salesforce.conftest import DAY, HOME, Desk, score_rows
+
+
+def test_the_org_has_every_score_after_a_sync(desk: Desk) -> None:
+    output = desk.sync(score_rows({one: 0.1 * number for number, one in enumerate(desk.ids[:9])}))
+    assert {one: score for one, score in desk.scores_in_org().items() if score is not None} == {
+        one: round(0.1 * number, 4) for number, one in enumerate(desk.ids[:9])
+    }
+    assert output.counts["accepted"] == output.counts["changed"] == output.counts["leads"] == 9
+    lead = desk.org.get(desk.ids[8])
+    assert lead is not None
+    assert lead["Lead_Score_Bucket__c"] == "Very Hot"
+    assert lead["Lead_Score_Timestamp__c"] == "2024-12-21T00:00:00.000+0000"
+    assert lead["Lead_Score_Expires__c"] == "2024-12-28"
+
+
+def test_only_what_changed_is_sent_the_next_day(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    before = len(desk.writes())
+    scores = dict.fromkeys(desk.ids, 0.2) | {desk.ids[3]: 0.8}
+    output = desk.sync(score_rows(scores, DAY + dt.timedelta(days=1)), run_key="20241222-bbbbbbbb")
+    assert desk.writes()[before:] == [(desk.ids[3], 0.8)]
+    assert (output.counts["changed"], output.counts["unchanged"]) == (1, 11)
+    assert output.figures["bucket_changes"] == {"Cold > Very Hot": 1}
+
+
+def test_the_same_run_again_sends_nothing_and_says_the_same(desk: Desk) -> None:
+    first = desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    before = len(desk.writes())
+    again = desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    assert len(desk.writes()) == before
+    assert again.counts == first.counts
+
+
+def test_an_unchanged_lead_is_written_again_before_its_score_expires(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    sent = [
+        desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2), DAY + dt.timedelta(days=n)), run_key=f"day-{n}").counts[
+            "sent"
+        ]
+        for n in range(1, 7)
+    ]
+    assert sent == [0, 0, 0, 0, 12, 0]
+
+
+def test_a_dry_run_shows_what_would_change_and_sends_nothing(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    before = desk.org.history()
+    output = desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2) | {desk.ids[0]: 0.9}), run_key="later", dry_run=True)
+    assert desk.org.history() == before
+    assert output.counts["changed"] == 1
+    assert output.figures["by_bucket"] == {"Very Hot": 1}
+    assert output.figures["top_movers"][0]["lead_id"] == desk.ids[0]
+    assert output.figures["sample"][0]["Lead_Score__c"] == "0.9000"
+    assert output.figures["dry_run_reason"]
+
+
+def test_a_run_that_would_move_too_many_leads_waits_for_a_person(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_bucket_change_share": 0.3})
+    moved = score_rows(dict.fromkeys(desk.ids, 0.9))
+    with pytest.raises(CheckFailed, match="12 of 12 leads would change bucket"):
+        desk.sync(moved, run_key="later")
+    assert set(desk.scores_in_org().values()) == {0.2}
+    desk.sync(moved, run_key="later", approved=True)
+    assert set(desk.scores_in_org().values()) == {0.9}
+
+
+def test_one_bad_row_does_not_fail_the_batch_and_is_accounted_for(desk: Desk) -> None:
+    desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_rejected_share": 0.5})
+    scores = dict.fromkeys(desk.ids, 0.2) | {None: 0.5, "row-0000001": 0.5, desk.ids[1]: float("nan")}
+    desk.org.recycle(desk.ids[2])
+    output = desk.sync(score_rows(scores))
+    assert output.counts["accepted"] == 10
+    assert output.counts["rejected"] == 4
+    codes = {entry["code"] for entry in output.figures["messages"]}
+    assert codes == {"MISSING_ID", "MALFORMED_ID", "BAD_VALUE", "ENTITY_IS_DELETED"}
+
+
+def test_a_run_whose_rows_are_all_refused_fails_every_time(desk: Desk) -> None:
+    desk.faults.set({"reject_rows": 1})
+    for _ in range(2):
+        with pytest.raises(CheckFailed, match="12 of 12 changed leads .12 x FIELD_CUSTOM_VALIDATION_EXCEPTION"):
+            desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    with pytest.raises(CheckFailed, match="12 of 12 leads are parked"):
+        desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2), DAY + dt.timedelta(days=1)), run_key="next-day")
+    assert desk.writes() == []
+
+
+def test_a_refused_value_is_parked_until_it_changes(desk: Desk) -> None:
+    desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_rejected_share": 1.0})
+    desk.faults.set({"reject_rows": 0.5})
+    first = desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    refused = first.counts["rejected"]
+    assert 0 < refused < 12
+    again = desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2), DAY + dt.timedelta(days=1)), run_key="next-day")
+    assert (again.counts["parked"], again.counts["sent"]) == (refused, 0)
+    desk.faults.clear()
+    retried = desk.sync(
+        score_rows(dict.fromkeys(desk.ids, 0.2), DAY + dt.timedelta(days=2)), run_key="third-day", retry_parked=True
+    )
+    assert retried.counts["accepted"] == refused
+    assert status(warehouse=desk.warehouse, state=desk.state, config_folder=HOME / "include" / "config")["parked"] == 0
+
+
+def test_scores_older_than_the_last_synced_are_refused(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    with pytest.raises(BadInput, match="older than those of 2024-12-21"):
+        desk.sync(score_rows(dict.fromkeys(desk.ids, 0.4), DAY - dt.timedelta(days=1)), run_key="old")
+
+
+def test_the_ledger_has_previous_and_new_values(desk: Desk) -> None:
+    desk.sync(score_rows({desk.ids[0]: 0.2}))
+    desk.sync(score_rows({desk.ids[0]: 0.6}), run_key="later")
+    (row,) = desk.ledger("later")
+    assert json.loads(row["previous_values"])["Lead_Score__c"] == "0.2000"
+    assert json.loads(row["new_values"])["Lead_Score__c"] == "0.6000"
+    assert (row["status"], row["attempts"]) == ("accepted", 1)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from lead_scoring.errors import NotFound
+from tests.salesforce.conftest import Desk, score_rows
+
+
+def test_undo_restores_what_the_run_changed(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids[:6], 0.2)))
+    before = {lead["Id"]: {k: v for k, v in lead.items() if k.startswith("Lead_")} for lead in desk.org.leads()}
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.8)), run_key="later")
+    output = desk.undo("later")
+    after = {lead["Id"]: {k: v for k, v in lead.items() if k.startswith("Lead_")} for lead in desk.org.leads()}
+    assert after == before
+    assert (output.counts["accepted"], output.counts["left"]) == (12, 0)
+
+
+def test_undo_leaves_what_somebody_edited_and_says_so(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    desk.org.update(desk.ids[4], {"Lead_Score_Bucket__c": "Ask Ann"}, "page")
+    output = desk.undo()
+    lead = desk.org.get(desk.ids[4])
+    assert lead is not None
+    assert (lead["Lead_Score__c"], lead["Lead_Score_Bucket__c"]) == (None, "Ask Ann")
+    assert output.counts["fields_left"] == 1
+    assert output.figures["left"] == [
+        {
+            "lead_id": desk.ids[4],
+            "field": "Lead_Score_Bucket__c",
+            "ours": "Cold",
+            "theirs": "Ask Ann",
+            "why": "edited since",
+        }
+    ]
+
+
+def test_undo_twice_changes_nothing_more(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    desk.undo()
+    before = desk.org.history()
+    assert desk.undo().counts["changed"] == 0
+    assert desk.org.history() == before
+
+
+def test_undo_leaves_leads_that_a_later_run_wrote(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2) | {desk.ids[0]: 0.9}), run_key="later")
+    output = desk.undo()
+    assert desk.scores_in_org()[desk.ids[0]] == 0.9
+    assert output.figures["left"][0]["why"] == "run later wrote the lead since"
+    assert output.counts["accepted"] == 11
+
+
+def test_an_undone_run_can_be_sent_and_undone_again(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    desk.undo()
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    assert set(desk.scores_in_org().values()) == {0.2}
+    desk.undo()
+    assert set(desk.scores_in_org().values()) == {None}
+
+
+def test_undo_of_an_unknown_run_names_the_remedy(desk: Desk) -> None:
+    with pytest.raises(NotFound, match="no run 'nothing'; `sync status` lists the runs"):
+        desk.undo("nothing")
