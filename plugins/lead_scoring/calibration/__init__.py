@@ -1,0 +1,26 @@
+"""From margins to probabilities: compare the calibrators honestly, choose the simplest that holds, write its files."""
+
+from __future__ import annotations
+
+from lead_scoring.calibration.bucket_check import bucket_findings, bucket_table, unreachable
+from lead_scoring.calibration.compare import DOCUMENT, ONE_STANDARD_ERROR, RULES, Calibration, calibrate
+from lead_scoring.calibration.refresh import refresh_intercept
+from lead_scoring.calibration.scores_file import calibrate_scores_file
+from lead_scoring.calibration.selftest import selftest
+from lead_scoring.calibration.stage import calibrate_stage, refresh_stage
+
+__all__ = [
+    "DOCUMENT",
+    "ONE_STANDARD_ERROR",
+    "RULES",
+    "Calibration",
+    "bucket_findings",
+    "bucket_table",
+    "calibrate",
+    "calibrate_scores_file",
+    "calibrate_stage",
+    "refresh_intercept",
+    "refresh_stage",
+    "selftest",
+    "unreachable",
+]

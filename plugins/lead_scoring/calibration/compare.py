@@ -1,0 +1,128 @@
+"""The comparison of calibrators: the document's table and the honest one, and the choice between the methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lead_scoring.calibration.cross_fit import CONSTANT, CrossFit, cross_fit
+from lead_scoring.calibration.document_rule import document_table
+from lead_scoring.calibration.selection import Selection, candidate_methods, select
+from lead_scoring.errors import BadInput
+from lead_scoring.evaluation import ece, ece_noise_floor, paired_bootstrap, skill, slope_intercept
+from lead_scoring.model.calibrators import FITTERS, Calibrator, sigmoid
+from lead_scoring.settings import CalibrationSettings
+
+ONE_STANDARD_ERROR = "one_standard_error"
+DOCUMENT = "document"
+RULES = (ONE_STANDARD_ERROR, DOCUMENT)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """:param calibrator: the chosen method, fitted on all leads.
+
+    :param in_sample: the document's table. :param cross_fit: the honest one. Both JSON-ready, both say how.
+    :param reason: why this method, one sentence.
+    :param alternatives: every method fitted on all leads, for the picture.
+    """
+
+    calibrator: Calibrator
+    rule: str
+    reason: str
+    in_sample: dict[str, Any]
+    cross_fit: dict[str, Any]
+    alternatives: dict[str, Calibrator]
+
+
+def calibrate(
+    *,
+    margin: NDArray[np.float64],
+    target: NDArray[np.int8],
+    settings: CalibrationSettings,
+    raw_score: NDArray[np.float64] | None = None,
+    rule: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Compare the methods on leads the booster never saw, choose one, fit it on all of them.
+
+    :param margin: log-odds, shape (n,), checked (see ``inputs``).
+    :param raw_score: its sigmoid as it was given, for the document's table; None: computed.
+    :param rule: ``one_standard_error`` or ``document``; None: the setting.
+    :raises CheckFailed: no method beats the constant (``one_standard_error`` only).
+    """
+    rule = rule or settings.rule
+    if rule not in RULES:
+        raise BadInput(f"calibration rule is {rule!r}; it must be one of {', '.join(RULES)}")
+    positives = int(target.sum())
+    in_sample = document_table(sigmoid(margin) if raw_score is None else raw_score, target)
+    methods = candidate_methods(positives, settings.isotonic_minimum_positives)
+    reported = [*methods, *([] if "isotonic" in methods else ["isotonic"])]  # shown, so that one sees what it costs
+    fitted = cross_fit(
+        margin,
+        target,
+        reported,
+        folds=settings.folds,
+        repeats=settings.repeats,
+        seed=settings.seed,
+        progress=progress,
+    )
+    considered = {name: fitted.losses[name] for name in (CONSTANT, *methods)}
+    if rule == DOCUMENT:
+        method = str(in_sample["selected"])
+        reason = f"{method} has the lower Brier score on the leads it was fitted on (the document's rule, in sample)"
+        best = min(methods, key=lambda name: float(considered[name].mean()))
+        selection = Selection(method, best, reason)
+    else:
+        selection = select(considered)
+    alternatives = {name: FITTERS[name](margin, target) for name in reported}
+    return Calibration(
+        calibrator=alternatives[selection.method],
+        rule=rule,
+        reason=selection.reason,
+        in_sample=in_sample,
+        cross_fit=_cross_fit_table(fitted, target, selection, methods, settings),
+        alternatives=alternatives,
+    )
+
+
+def _cross_fit_table(
+    fitted: CrossFit, target: NDArray[np.int8], selection: Selection, methods: list[str], settings: CalibrationSettings
+) -> dict[str, Any]:
+    """Means over all repeats; slope, intercept and calibration error from the first repeat's out-of-fold scores."""
+    floor = {"brier": float(fitted.squared[CONSTANT].mean()), "log_loss": float(fitted.losses[CONSTANT].mean())}
+    rows = []
+    for name, losses in fitted.losses.items():
+        first = fitted.first[name]
+        slope, intercept = (None, None) if name == CONSTANT else slope_intercept(first, target)
+        squared = fitted.squared[name]
+        pair = {"resamples": settings.bootstrap, "seed": settings.seed}
+        rows.append({
+            "method": name,
+            "candidate": name in methods,
+            "brier": float(squared.mean()),
+            "log_loss": float(losses.mean()),
+            "brier_skill": skill(float(squared.mean()), floor["brier"]),
+            "log_loss_skill": skill(float(losses.mean()), floor["log_loss"]),
+            # paired: both losses are of the same leads, so the interval shows the difference and not the leads
+            "log_loss_over_best": paired_bootstrap(losses - fitted.losses[selection.best], **pair),
+            "log_loss_over_constant": paired_bootstrap(losses - fitted.losses[CONSTANT], **pair),
+            "slope": slope,
+            "intercept": intercept,
+            "ece": ece(first, target),
+            "ece_noise_floor": ece_noise_floor(first, seed=settings.seed),
+        })
+    return {
+        "how": "cross_fit",
+        "n": len(target),
+        "positives": int(target.sum()),
+        "folds": fitted.folds,
+        "repeats": fitted.repeats,
+        "best": selection.best,
+        "selected": selection.method,
+        "rows": rows,
+    }

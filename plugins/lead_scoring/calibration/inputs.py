@@ -1,0 +1,87 @@
+"""Scores and outcomes, checked before anything is fitted on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lead_scoring.errors import BadInput, NotFound
+
+Floats = NDArray[np.float64]
+
+
+def check_target(target: ArrayLike, minimum_positives: int, source: str) -> NDArray[np.int8]:
+    """:param target: shape (n,). :raises BadInput: a label is not 0 or 1, or a class has too few leads."""
+    labels = np.asarray(target)
+    try:
+        values = labels.astype(np.float64)
+    except (TypeError, ValueError):
+        raise BadInput(f"target in {source} holds text such as {labels[0]!r}; it must be 0 or 1") from None
+    if not len(values):
+        raise BadInput(f"{source} has 0 rows; it needs scores with their outcomes")
+    wrong = ~np.isin(values, (0.0, 1.0))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise BadInput(
+            f"target in {source} is {labels[row]!r} in row {row + 1}; it must be 0 or 1 "
+            f"({int(wrong.sum())} of {len(values)} rows are neither)"
+        )
+    positives = int(values.sum())
+    if positives in {0, len(values)}:
+        raise BadInput(f"target in {source} is {int(values[0])} in all {len(values)} rows; it needs both classes")
+    for name, count in (("conversions (target 1)", positives), ("leads with target 0", len(values) - positives)):
+        if count < minimum_positives:
+            raise BadInput(
+                f"{source} has {count} {name} of {len(values)} rows; calibration needs at least {minimum_positives} "
+                "(setting calibration.minimum_positives)"
+            )
+    return values.astype(np.int8)
+
+
+def check_scores(scores: ArrayLike, source: str, *, column: str = "raw_score", probability: bool = True) -> Floats:
+    """:param scores: shape (n,). :raises BadInput: NaN, infinite, outside [0, 1], or all the same."""
+    given = np.asarray(scores)
+    try:
+        values = given.astype(np.float64)
+    except (TypeError, ValueError):
+        raise BadInput(f"{column} in {source} holds text; it must be numeric") from None
+    wrong = ~np.isfinite(values)
+    said = "finite (NaN and infinity cannot be calibrated)"
+    if not wrong.any() and probability:
+        wrong, said = (values < 0) | (values > 1), "between 0 and 1"
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise BadInput(
+            f"{column} in {source} is {values[row]:g} in row {row + 1}; it must be {said}; "
+            f"{int(wrong.sum())} of {len(values)} rows are not"
+        )
+    if len(values) and float(np.ptp(values)) == 0.0:
+        raise BadInput(f"{column} in {source} is {values[0]:g} in all {len(values)} rows; a constant ranks nothing")
+    return values
+
+
+def read_scores(path: Path) -> tuple[Floats, Any]:
+    """Columns ``raw_score`` and ``target`` of a CSV or Parquet file.
+
+    :raises NotFound: there is no such file.
+    :raises BadInput: it is not CSV or Parquet, or a column is missing.
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+
+    if not path.is_file():
+        raise NotFound(f"scores file {path} does not exist; give a CSV or Parquet file with raw_score and target")
+    try:
+        table = pa.parquet.read_table(path) if path.suffix == ".parquet" else pa.csv.read_csv(path)
+    except pa.ArrowInvalid as error:
+        raise BadInput(f"scores file {path} cannot be read: {str(error).splitlines()[0]}; use CSV or Parquet") from None
+    for name in ("raw_score", "target"):
+        if name not in table.column_names:
+            raise BadInput(f"scores file {path} has no column {name!r}; it has {table.column_names[:8]}")
+        if table.column(name).null_count:
+            missing = table.column(name).null_count
+            raise BadInput(f"{name} in {path} is empty in {missing} of {table.num_rows} rows; leave those leads out")
+    return table.column("raw_score").to_numpy(), table.column("target").to_numpy()
