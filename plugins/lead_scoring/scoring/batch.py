@@ -1,0 +1,173 @@
+"""Batch scoring of one shard: Parquet in, Parquet out, in memory that does not grow with the shard.
+
+The unit of work that Airflow maps over: one shard, one task, no knowledge of the other shards or of the warehouse. What
+a row needs from yesterday (trend) or from SQL (the digest of its feature row) is joined in SQL, not here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lead_scoring.errors import BadInput, NotFound
+from lead_scoring.scoring.scorer import LeadScorer
+from lead_scoring.scoring.tables import Matrix, constant
+from lead_scoring.settings import ScoringSettings
+from lead_scoring.stage import StageOutput
+
+BATCH_ROWS = 131_072
+
+SCORES = pa.schema([
+    ("lead_id", pa.string()),
+    ("as_of", pa.date32()),
+    ("lead_score", pa.float64()),
+    ("score_bucket", pa.string()),
+    ("action_recommended", pa.string()),
+    ("model_version", pa.string()),
+    ("uncalibrated_score", pa.float64()),
+    ("margin", pa.float64()),
+    ("percentile", pa.float64()),
+    ("lift", pa.float64()),
+    ("bucket_policy", pa.string()),
+    ("run_key", pa.string()),
+    ("feature_digest", pa.string()),
+    ("calibrator_digest", pa.string()),
+    ("expires_on", pa.date32()),
+])
+REJECTED = pa.schema([
+    ("lead_id", pa.string()),
+    ("as_of", pa.date32()),
+    ("reasons", pa.string()),
+    ("model_version", pa.string()),
+    ("run_key", pa.string()),
+    ("feature_digest", pa.string()),
+])
+_TEXTS = ("score_bucket", "action_recommended", "model_version", "bucket_policy", "run_key", "calibrator_digest")
+_DAYS = ("as_of", "expires_on")
+
+
+def score_shard(
+    scorer: LeadScorer, shard: Path, *, as_of: dt.date, run_key: str, settings: ScoringSettings, work: Path
+) -> StageOutput:
+    """Score every row of a shard of the feature table, or set it aside with its reasons.
+
+    :param shard: Parquet with ``lead_id``, ``feature_digest`` and the features.
+    :returns: ``scores.parquet`` (:data:`SCORES`), ``rejected.parquet`` (:data:`REJECTED`), both in the order of the
+        shard; counts ``in`` = ``scored`` + ``rejected``.
+    :raises NotFound: there is no such file. :raises BadInput: it is not Parquet, or a feature is missing from it.
+    """
+    if not shard.is_file():
+        raise NotFound(f"shard {shard} does not exist; materialize the features of {as_of} first")
+    try:
+        source = pq.ParquetFile(shard)
+    except pa.ArrowInvalid as error:
+        raise BadInput(f"shard {shard} is not Parquet ({error}); materialize the features again") from error
+    job = _ShardJob(scorer, source.schema_arrow, as_of, run_key, settings.expires_after_days)
+    counts = {"in": 0, "scored": 0, "rejected": 0}
+    scores_path, rejected_path = work / "scores.parquet", work / "rejected.parquet"
+    with _writer(scores_path, SCORES) as scores, _writer(rejected_path, REJECTED) as rejected:
+        batches = source.iter_batches(BATCH_ROWS, columns=job.read)
+        for good, bad in _ordered(job, batches, max(settings.threads, 1)):
+            scores.write_batch(good)
+            if bad.num_rows:
+                rejected.write_batch(bad)
+            counts["in"] += good.num_rows + bad.num_rows
+            counts["scored"] += good.num_rows
+            counts["rejected"] += bad.num_rows
+    if counts["in"] != source.metadata.num_rows:
+        raise BadInput(
+            f"shard {shard} announces {source.metadata.num_rows} rows and holds {counts['in']}; make it again"
+        )
+    return StageOutput(files={"scores.parquet": scores_path, "rejected.parquet": rejected_path}, counts=counts)
+
+
+class _ShardJob:
+    """What every batch of a shard has in common."""
+
+    def __init__(self, scorer: LeadScorer, schema: pa.Schema, as_of: dt.date, run_key: str, expires: int) -> None:
+        self.tables = scorer.tables
+        self.version = scorer.model_version
+        self.as_of, self.run_key, self.expires_on = as_of, run_key, as_of + dt.timedelta(days=expires)
+        for name in ("lead_id", "feature_digest"):
+            if name not in schema.names:
+                raise BadInput(f"the shard has no column {name!r}; materialize the features again")
+        places = self.tables.positions(schema, strict=False)
+        self.read = ["lead_id", "feature_digest", *(schema.field(place).name for place in places)]
+        self.positions = list(range(2, len(self.read)))
+
+    def score(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+        """The scored rows and the rows set aside."""
+        batch = batch.select(self.read)
+        matrix, problems = self.tables.matrix(batch, self.positions)
+        if batch.column("lead_id").null_count:
+            for row in range(batch.num_rows):
+                if not batch.column("lead_id")[row].is_valid:
+                    problems.setdefault(row, []).insert(0, "lead_id is missing")
+        bad = batch.slice(0, 0)
+        if problems:
+            rows = sorted(problems)
+            keep = pa.array([row for row in range(batch.num_rows) if row not in problems], pa.int64())
+            bad, batch, matrix = batch.take(pa.array(rows, pa.int64())), batch.take(keep), matrix[keep.to_numpy()]
+        return self._scores(batch, matrix), self._rejected(bad, ["; ".join(problems[row]) for row in sorted(problems)])
+
+    def _scores(self, batch: pa.RecordBatch, matrix: Matrix) -> pa.RecordBatch:
+        columns = self.tables.columns(self.tables.margins(matrix))
+        return self._complete(batch, {**columns, "expires_on": self._day(self.expires_on, batch.num_rows)}, SCORES)
+
+    def _rejected(self, batch: pa.RecordBatch, reasons: list[str]) -> pa.RecordBatch:
+        columns = {
+            "reasons": pa.array(reasons, pa.string()),
+            "model_version": constant(self.version, batch.num_rows),
+        }
+        return self._complete(batch, columns, REJECTED)
+
+    def _complete(self, batch: pa.RecordBatch, columns: dict[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
+        columns["lead_id"] = batch.column("lead_id").cast(pa.string())
+        columns["feature_digest"] = batch.column("feature_digest").cast(pa.string())
+        columns["run_key"] = constant(self.run_key, batch.num_rows)
+        columns["as_of"] = self._day(self.as_of, batch.num_rows)
+        fields = [pa.field(name, columns[name].type) for name in schema.names]
+        return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=pa.schema(fields))
+
+    @staticmethod
+    def _day(day: dt.date, rows: int) -> pa.Array:
+        return pa.repeat(pa.scalar(day, pa.date32()), rows)
+
+
+def _ordered(
+    job: _ShardJob, batches: Iterator[pa.RecordBatch], threads: int
+) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+    """Results in the order of the batches, with at most ``threads + 1`` of them in memory."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[tuple[pa.RecordBatch, pa.RecordBatch]]] = deque()
+        for batch in batches:
+            waiting.append(pool.submit(job.score, batch))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Text columns with few values go in as dictionaries and come out as plain text, so shards are alike everywhere.
+
+    Scores and margins are compressed no further: their bits are as good as random.
+    """
+    kinds = [
+        pa.field(field.name, pa.dictionary(pa.int8(), pa.string()) if field.name in _TEXTS else field.type)
+        for field in schema
+    ]
+    return pq.ParquetWriter(
+        path,
+        pa.schema(kinds),
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[name for name in (*_TEXTS, *_DAYS) if name in schema.names],
+        store_schema=False,
+    )

@@ -1,0 +1,41 @@
+"""Scores leads over HTTP: deploy this folder as it is, entry point ``score_lead``.
+
+    gcloud functions deploy lead-scorer --gen2 --runtime python311 --source models/production \
+        --entry-point score_lead --trigger-http --set-build-env-vars GOOGLE_FUNCTION_SOURCE=cloud_function_code.py
+    functions-framework --source models/production/cloud_function_code.py --target score_lead --host 127.0.0.1
+
+LEAD_SCORING_MODEL_VERSION names the version where the folder holds several and no registry lies beside it;
+LEAD_SCORING_MANIFEST_DIGEST, the SHA-256 in the registry, pins its bytes. The package is loaded and checked before the
+first request is taken: a folder that does not verify does not start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import flask
+import functions_framework
+
+HERE = Path(__file__).resolve().parent
+if (HERE / "lead_scoring").is_dir() and str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))  # the modules of the library that this folder carries
+
+from lead_scoring.scoring.http import MAX_BYTES, handle  # noqa: E402
+from lead_scoring.scoring.scorer import LeadScorer  # noqa: E402
+
+SCORER = LeadScorer(
+    os.environ.get("LEAD_SCORING_MODEL_VERSION") or None,
+    model_dir=os.environ.get("LEAD_SCORING_MODEL_DIR") or str(HERE),
+    manifest_digest=os.environ.get("LEAD_SCORING_MANIFEST_DIGEST") or None,
+)
+
+
+@functions_framework.http
+def score_lead(request: flask.Request) -> flask.Response:
+    """The document's request and response; see openapi.json for the rest."""
+    body = b"" if request.method in {"GET", "HEAD"} else request.stream.read(MAX_BYTES + 1)
+    status, content, headers = handle(SCORER, request.method, request.path, request.args, body)
+    return flask.Response(json.dumps(content, allow_nan=False), status, headers, mimetype="application/json")

@@ -1,0 +1,126 @@
+"""The HTTP face of a scorer, without a web framework: a request's parts in, a status and a JSON object out.
+
+The document's request is an object of features, its response the result of ``score_lead`` (section "Cloud Function
+Code"). Beside it: ``{"leads": [...]}`` for many, ``/healthz``, and messages that a caller can act on. What goes wrong
+inside is logged and never told.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from lead_scoring.errors import BadInput
+from lead_scoring.scoring.lead_checks import MISSING
+from lead_scoring.scoring.scorer import LeadScorer
+
+MAX_BYTES = 1_000_000
+MAX_LEADS = 1_000
+MAX_REASONS = 20
+
+Answer = tuple[int, dict[str, Any], dict[str, str]]  # status, JSON object, headers
+logger = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """A request that is not carried out. ``extra`` is added to the answer."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None, **extra: Any) -> None:
+        super().__init__(message)
+        self.status, self.headers, self.extra = status, dict(headers or {}), extra
+
+
+def handle(scorer: LeadScorer, method: str, path: str, query: Mapping[str, str], body: bytes) -> Answer:
+    """Answer one request.
+
+    :param path: ``/`` or ``/healthz``. :param query: ``missing`` and ``reasons`` as for ``score_lead``.
+    :param body: JSON in UTF-8.
+    """
+    try:
+        if path == "/healthz":
+            _allow(method, "GET", "HEAD")
+            return 200, health(scorer), {}
+        if path != "/":
+            raise Refused(404, f"there is nothing at {path[:80]!r}; POST / scores, GET /healthz tells the version")
+        _allow(method, "POST")
+        return 200, _score(scorer, _options(query), _parse(body)), {}
+    except Refused as refused:
+        return refused.status, {"error": str(refused), **refused.extra}, refused.headers
+    except Exception:
+        logger.exception("request failed")
+        return 500, {"error": "internal error; it was logged"}, {}
+
+
+def health(scorer: LeadScorer) -> dict[str, Any]:
+    return {
+        "status": "ok",
+        "model_version": scorer.model_version,
+        "manifest_digest": scorer.package.manifest_digest,
+        "registered": scorer.package.registered,
+        "features": list(scorer.feature_names),
+    }
+
+
+def _allow(method: str, *allowed: str) -> None:
+    if method not in allowed:
+        raise Refused(405, f"method {method} is not allowed here; use {allowed[0]}", {"Allow": ", ".join(allowed)})
+
+
+def _options(query: Mapping[str, str]) -> dict[str, Any]:
+    if unknown := sorted(set(query) - {"missing", "reasons"}):
+        raise Refused(400, f"query parameter {unknown[0][:40]!r} is unknown; there are missing and reasons")
+    missing, reasons = query.get("missing", "refuse"), query.get("reasons", "0")
+    if missing not in MISSING:
+        raise Refused(400, f"missing={missing[:40]!r} is unknown; choose one of {', '.join(MISSING)}")
+    if not (reasons.isascii() and reasons.isdigit() and len(reasons) < 4 and int(reasons) <= MAX_REASONS):
+        raise Refused(400, f"reasons={reasons[:40]!r} must be a whole number from 0 to {MAX_REASONS}")
+    return {"missing": missing, "reasons": int(reasons)}
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    if len(body) > MAX_BYTES:
+        raise Refused(413, f"the body has {len(body)} bytes, at most {MAX_BYTES} are taken; send fewer leads")
+    try:
+        content = json.loads(body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_twins)
+    except RecursionError as error:
+        raise Refused(400, "the body is nested too deeply; send one object of features") from error
+    except ValueError as error:
+        raise Refused(400, f"the body is not JSON: {str(error)[:200]}") from error
+    if not isinstance(content, dict):
+        raise Refused(400, 'the body must be an object of features, or {"leads": [...]}')
+    return content
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON; leave the value null if it is unknown")
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is given twice in one object")
+    return found
+
+
+def _score(scorer: LeadScorer, options: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    if "leads" not in content:
+        try:
+            return scorer.score_lead(content, **options)
+        except BadInput as error:
+            raise Refused(422, str(error)) from error
+    leads = content["leads"]
+    if len(content) != 1 or not isinstance(leads, list) or not leads:
+        raise Refused(422, 'a batch is {"leads": [...]} with at least one lead and no other key')
+    if len(leads) > MAX_LEADS:
+        raise Refused(413, f"the batch has {len(leads)} leads, at most {MAX_LEADS} are taken; send several batches")
+    results, errors = [], []
+    for index, lead in enumerate(leads):
+        try:
+            results.append(scorer.score_lead(lead, **options))
+        except BadInput as error:
+            errors.append({"index": index, "error": str(error)})
+    if errors:
+        raise Refused(422, f"{len(errors)} of {len(leads)} leads cannot be scored; none was", errors=errors)
+    return {"results": results, "model_version": scorer.model_version}

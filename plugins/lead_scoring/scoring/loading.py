@@ -1,0 +1,205 @@
+"""Loading a version: nothing of it is used before the whole package has been checked.
+
+In this order: the manifest against the registry's digest, every file against the manifest, the version id against the
+bytes that decide a score, the feature names and their order, the library versions, and last the golden scores, which
+are computed again and must agree within 1e-9.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from lead_scoring.errors import BadInput, CheckFailed, NotFound
+from lead_scoring.model.calibrators import Calibrator, calibrator_from_dict
+from lead_scoring.model.native import (
+    PackageManifest,
+    ScorerSpec,
+    canonical_model_bytes,
+    check_version,
+    package_files,
+    read_scorer,
+    version_id,
+)
+from lead_scoring.scoring.trees import Trees
+from lead_scoring.scoring.ubjson import read_ubjson
+from lead_scoring.stage import sha256_bytes
+from lead_scoring.storage import ObjectStore, open_store
+
+GOLDEN_TOLERANCE = 1e-9
+# How many leading parts of a version must be equal. Only what computes a score is compared; the golden scores answer
+# for the rest. XGBoost comes under two distribution names and is not needed at all to score one lead.
+LIBRARY_PARTS = {"xgboost": 2, "numpy": 1}
+RESTORE = "restore the package from the store or roll back to a version that verifies"
+
+
+@dataclass(frozen=True)
+class LoadedPackage:
+    """A version that passed every check.
+
+    :param registered: the digest of the manifest was compared with one that the registry (or the caller) gave.
+    """
+
+    version: str
+    manifest: PackageManifest
+    manifest_digest: str
+    registered: bool
+    spec: ScorerSpec
+    calibrator: Calibrator
+    trees: Trees
+    booster: bytes
+
+
+def split_model_dir(model_dir: str) -> tuple[ObjectStore, ObjectStore]:
+    """The store of the packages and the store one level up, which holds ``registry/registry.json``."""
+    text = str(model_dir).rstrip("/")
+    if text.startswith("gs://"):
+        return open_store(text), open_store(text.rpartition("/")[0])
+    from pathlib import Path
+
+    folder = Path(text).absolute()
+    if not folder.is_dir():
+        raise NotFound(f"model folder {folder} does not exist; give model_dir, the folder that holds manifest_<v>.json")
+    return open_store(folder), open_store(folder.parent)
+
+
+def champion(packages: ObjectStore, parent: ObjectStore) -> str:
+    """The version in production. Without a registry (a deployed function) the only version there is.
+
+    :raises NotFound: no version is in production, or several are there and nothing says which.
+    """
+    data, generation = parent.read_generation("registry/registry.json")
+    if generation:
+        if (found := _registry(data, parent).get("production")) is None:
+            raise NotFound(
+                f"registry {parent.uri}/registry has no version in production; promote one or name a version"
+            )
+        return check_version(str(found))
+    names = [name for name in packages.list("manifest_") if "/" not in name and name.endswith(".json")]
+    if len(names) != 1:
+        raise NotFound(
+            f"{packages.uri} has {len(names)} versions and no registry beside it; name the version "
+            "(model_version, or LEAD_SCORING_MODEL_VERSION for the HTTP function)"
+        )
+    return check_version(names[0].removeprefix("manifest_").removesuffix(".json"))
+
+
+def registered_digest(parent: ObjectStore, model_version: str) -> str | None:
+    """The registry's SHA-256 of the manifest. None without a registry, or if it does not know the version."""
+    data, generation = parent.read_generation("registry/registry.json")
+    if not generation:
+        return None
+    for entry in _registry(data, parent).get("models", []):
+        if entry.get("version_id") == model_version:
+            return str(entry["manifest_digest"])
+    return None
+
+
+def load_package(packages: ObjectStore, model_version: str, manifest_digest: str | None = None) -> LoadedPackage:
+    """Read and check one version.
+
+    :param packages: the store of ``models/production``.
+    :param manifest_digest: the registry's SHA-256 of the manifest; None where there is no registry to ask.
+    :raises NotFound: there is no such version. :raises CheckFailed: a check said no.
+    """
+    names = package_files(check_version(model_version))
+    source = f"{packages.uri}/{names['manifest']}"
+    try:
+        data = packages.read(names["manifest"])
+    except NotFound as error:
+        raise NotFound(f"version {model_version} has no {source}; see `registry list`") from error
+    digest = sha256_bytes(data)
+    if manifest_digest is not None and digest != manifest_digest:
+        raise CheckFailed(f"{source} has SHA-256 {digest[:12]}, the registry says {manifest_digest[:12]}; {RESTORE}")
+    try:
+        manifest = PackageManifest.from_bytes(data, source)
+        if manifest.version_id != model_version:
+            raise CheckFailed(f"{source} is the manifest of {manifest.version_id}, not of {model_version}; {RESTORE}")
+        files = _checked_files(packages, manifest)
+        booster, spec_bytes = files[names["booster"]], files[names["scorer"]]
+        spec = read_scorer(spec_bytes, model_version, f"{packages.uri}/{names['scorer']}")
+        trees = Trees(read_ubjson(booster))
+        calibrator = calibrator_from_dict(spec.calibrator)
+        found = version_id(canonical_model_bytes(booster, spec), date.fromisoformat(manifest.as_of))
+    except (BadInput, KeyError, ValueError) as error:
+        raise CheckFailed(f"version {model_version} cannot be read ({error}); {RESTORE}") from error
+    if found != model_version:
+        raise CheckFailed(f"the model's bytes belong to version {found}, not {model_version}; {RESTORE}")
+    if not trees.feature_names == spec.feature_names == manifest.feature_names:
+        raise CheckFailed(f"version {model_version}: booster, scorer and manifest name other features; {RESTORE}")
+    check_libraries(manifest.libraries, model_version)
+    check_golden(spec, calibrator, trees, model_version)
+    return LoadedPackage(model_version, manifest, digest, manifest_digest is not None, spec, calibrator, trees, booster)
+
+
+def check_libraries(wanted: Mapping[str, str], model_version: str) -> None:
+    """:raises CheckFailed: an installed library that computes scores is of another line than the packaged one."""
+    for library, parts in LIBRARY_PARTS.items():
+        packaged = wanted.get(library) or wanted.get(f"{library}-cpu")
+        installed = _installed(library)
+        if packaged and installed and packaged.split(".")[:parts] != installed.split(".")[:parts]:
+            raise CheckFailed(
+                f"version {model_version} was packaged with {library} {packaged}, installed is {installed}; "
+                f"install {library} {packaged} or package the model again"
+            )
+
+
+def check_golden(spec: ScorerSpec, calibrator: Calibrator, trees: Trees, model_version: str) -> None:
+    """:raises CheckFailed: a stored answer is not reproduced within 1e-9, or there are none."""
+    if not spec.golden:
+        raise CheckFailed(f"version {model_version} has no golden scores; package the model again")
+    for number, row in enumerate(spec.golden):
+        values = [row["features"][name] for name in spec.feature_names]
+        margin = trees.margin([float("nan") if value is None else float(value) for value in values])
+        score = float(calibrator.apply(margin))
+        for name, found, stored in (("margin", margin, row["margin"]), ("lead_score", score, row["lead_score"])):
+            if not abs(found - stored) <= GOLDEN_TOLERANCE:
+                raise CheckFailed(
+                    f"golden lead {number} of version {model_version} has {name} {found!r}, packaged was {stored!r}; "
+                    "this machine computes other scores: do not use it for this version"
+                )
+
+
+def _checked_files(packages: ObjectStore, manifest: PackageManifest) -> dict[str, bytes]:
+    """All files of the version, read once: the bytes that were hashed are the bytes that are used.
+
+    A name without the version is the function's code, which lies elsewhere and is checked by the registry.
+    """
+    files = {}
+    for name, facts in manifest.files.items():
+        if manifest.version_id not in name:
+            continue
+        data, generation = packages.read_generation(name)
+        if not generation:
+            raise CheckFailed(f"{packages.uri}/{name} is missing; {RESTORE}")
+        if (found := sha256_bytes(data)) != facts["sha256"]:
+            raise CheckFailed(
+                f"{packages.uri}/{name} has SHA-256 {found[:12]}, the manifest says {facts['sha256'][:12]}; {RESTORE}"
+            )
+        files[name] = data
+    return files
+
+
+def _installed(library: str) -> str | None:
+    for name in (library, f"{library}-cpu"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _registry(data: bytes, parent: ObjectStore) -> dict[str, Any]:
+    try:
+        content = json.loads(data)
+    except ValueError as error:
+        raise CheckFailed(
+            f"{parent.uri}/registry/registry.json is not JSON; run `registry list` to rebuild it"
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckFailed(f"{parent.uri}/registry/registry.json is not an object; run `registry list` to rebuild it")
+    return content

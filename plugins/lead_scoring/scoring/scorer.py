@@ -1,0 +1,161 @@
+"""LeadScorer: the document's interface (section "LeadScorer Class"), with every score checked and repeatable.
+
+One lead goes through the compiled trees (:mod:`lead_scoring.scoring.trees`), a table through XGBoost; both give the
+same bits, which the tests hold. Nothing is zero-filled unless the caller asks for the document's way.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lead_scoring.errors import BadInput
+from lead_scoring.model.buckets import ACTIONS, BUCKETS, BucketPolicy
+from lead_scoring.model.calibrators.logistic import sigmoid
+from lead_scoring.scoring.lead_checks import MISSING, LeadChecks
+from lead_scoring.scoring.loading import LoadedPackage, champion, load_package, registered_digest, split_model_dir
+from lead_scoring.stage import canonical_json, sha256_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from lead_scoring.scoring.booster import Booster
+    from lead_scoring.scoring.tables import TableScorer
+
+MAX_COMPILED_ROWS = 2000  # below this the compiled trees are faster than loading XGBoost
+
+
+class LeadScorer:
+    """Scores leads with one version of the model.
+
+    :param model_version: ``v1-YYYYMMDD-<8 hex>``; None takes the version in production.
+    :param model_dir: folder or ``gs://`` address of the packages; the registry is looked for beside it.
+    :param bucket_policy: replaces the packaged policy: a :class:`BucketPolicy`, or its dict.
+    :param manifest_digest: SHA-256 the manifest must have, if the caller knows it; otherwise the registry is asked.
+    :raises NotFound: the folder or the version does not exist.
+    :raises CheckFailed: the package is not what was registered, or does not score here as it did when packaged.
+    """
+
+    def __init__(
+        self,
+        model_version: str | None = None,
+        model_dir: str = "models/production",
+        bucket_policy: BucketPolicy | Mapping[str, Any] | None = None,
+        *,
+        manifest_digest: str | None = None,
+    ) -> None:
+        packages, parent = split_model_dir(str(model_dir))
+        version = model_version or champion(packages, parent)
+        package = load_package(packages, version, manifest_digest or registered_digest(parent, version))
+        self._use(package, bucket_policy)
+
+    def _use(self, package: LoadedPackage, bucket_policy: BucketPolicy | Mapping[str, Any] | None) -> None:
+        self.package = package
+        self.model_version = package.version
+        self.feature_names = package.spec.feature_names
+        self.calibrator = package.calibrator
+        self.calibrator_digest = sha256_bytes(canonical_json(dict(package.spec.calibrator)))[:16]
+        chosen = bucket_policy or package.spec.bucket_policy
+        self.bucket_policy = chosen if isinstance(chosen, BucketPolicy) else BucketPolicy.from_dict(chosen)
+        self.base_rate = package.spec.base_rate
+        self.reference_margins = package.spec.reference_margins
+        self.checks = LeadChecks(package.spec, package.version)
+        self._booster: Booster | None = None
+        self._tables: TableScorer | None = None
+
+    @property
+    def booster(self) -> Booster:
+        """XGBoost's form of the trees; imports XGBoost on first use."""
+        if self._booster is None:
+            from lead_scoring.scoring.booster import Booster
+
+            self._booster = Booster(self.package)
+        return self._booster
+
+    @property
+    def tables(self) -> TableScorer:
+        """The scorer of tables; imports pyarrow and XGBoost on first use."""
+        if self._tables is None:
+            from lead_scoring.scoring.tables import TableScorer
+
+            self._tables = TableScorer(self)
+        return self._tables
+
+    def score_lead(
+        self, lead_features: Mapping[str, Any], *, missing: str = "refuse", reasons: int = 0
+    ) -> dict[str, Any]:
+        """Score one lead.
+
+        :param lead_features: feature name to number; ``lead_id`` may stand among them.
+        :param missing: ``refuse``, or ``document``: missing values count as 0, and ``zero_filled`` names them.
+        :param reasons: how many of the largest contributions to the margin to add (needs XGBoost).
+        :returns: the document's five keys; ``margin`` (log-odds); ``percentile`` (0 to 100, among leads the model was
+            not fitted on); ``lift`` (times the base rate); ``bucket_policy``; ``calibrator_digest``.
+        :raises BadInput: a feature is missing, unknown, not a number or out of range.
+        """
+        if missing == "refuse":
+            values, filled = self.checks.values(lead_features), None
+        elif missing == "document":
+            values, filled = self.checks.zero_filled(lead_features)
+        else:
+            raise BadInput(f"missing={missing!r} is unknown; choose one of {', '.join(MISSING)}")
+        result = self._result(self.package.trees.margin(values))
+        if filled is not None:
+            result["zero_filled"] = filled
+        if "lead_id" in lead_features:
+            result["lead_id"] = lead_features["lead_id"]
+        if reasons > 0:
+            result["reasons"] = self.booster.reasons(values, reasons)
+        return result
+
+    def _result(self, margin: float) -> dict[str, Any]:
+        score = float(self.calibrator.apply(margin))
+        code = self.bucket_policy.assign_one(score)
+        return {
+            "lead_score": score,
+            "score_bucket": BUCKETS[code],
+            "action_recommended": ACTIONS[code],
+            "model_version": self.model_version,
+            "uncalibrated_score": float(sigmoid(margin)),
+            "margin": margin,
+            "percentile": self.percentile(margin),
+            "lift": score / self.base_rate if self.base_rate else None,
+            "bucket_policy": self.bucket_policy.name,
+            "calibrator_digest": self.calibrator_digest,
+        }
+
+    def percentile(self, margin: float) -> float | None:
+        """Share of the reference leads at or below this margin, in steps of 0.1 (0 to 100)."""
+        if not self.reference_margins:
+            return None
+        return max(bisect_right(self.reference_margins, margin) - 1, 0) / 10
+
+    def score_batch(
+        self, leads: Sequence[Mapping[str, Any]] | pd.DataFrame | pa.Table, *, missing: str = "refuse"
+    ) -> list[dict[str, Any]] | pd.DataFrame | pa.Table:
+        """Score many leads; the result is of the kind that was given, in the same order.
+
+        A table holds the features (either name), ``lead_id`` if it has one, and may hold the other columns of the
+        feature table. All leads are scored or none.
+
+        :raises BadInput: a lead cannot be scored; the first such lead is named.
+        """
+        if isinstance(leads, list | tuple):
+            return self._score_list(leads, missing)
+        if missing != "refuse":
+            raise BadInput("missing='document' is for single leads and lists; fill a table before it is scored")
+        return self.tables.score(leads)
+
+    def _score_list(self, leads: Sequence[Mapping[str, Any]], missing: str) -> list[dict[str, Any]]:
+        if missing != "refuse" or len(leads) <= MAX_COMPILED_ROWS:
+            return [self.score_lead(lead, missing=missing) for lead in leads]
+        matrix = np.array([self.checks.values(lead) for lead in leads], dtype=np.float32)
+        results = [self._result(margin) for margin in self.booster.margins(matrix).tolist()]
+        for lead, result in zip(leads, results, strict=True):
+            if "lead_id" in lead:
+                result["lead_id"] = lead["lead_id"]
+        return results

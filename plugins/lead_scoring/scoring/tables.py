@@ -1,0 +1,155 @@
+"""Scoring of tables: Arrow columns in, Arrow columns out, XGBoost in between, one thread a chunk.
+
+XGBoost is given one thread and the chunks are spread over threads instead: then the checks, the calibrator and the
+percentiles run beside the trees of the next chunk, where two OpenMP threads would have waited for them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lead_scoring.errors import BadInput
+from lead_scoring.model.buckets import ACTIONS, BUCKETS
+from lead_scoring.model.calibrators.logistic import sigmoid
+from lead_scoring.scoring.lead_checks import check_value, short
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lead_scoring.scoring.scorer import LeadScorer
+
+CHUNK_ROWS = 65_536
+# What the feature table holds beside the features: carried along or ignored, never scored.
+TABLE_COLUMNS = frozenset({"lead_id", "pit_date", "target", "scorable", "feature_digest", "as_of"})
+Floats = NDArray[np.float64]
+Matrix = NDArray[np.float32]
+
+
+class TableScorer:
+    """The part of a :class:`LeadScorer` that deals in Arrow."""
+
+    def __init__(self, scorer: LeadScorer) -> None:
+        self.scorer = scorer
+        self.margins = scorer.booster.margins
+        self.reference = np.asarray(scorer.reference_margins, dtype=np.float64)
+
+    def positions(self, schema: pa.Schema, *, strict: bool) -> list[int]:
+        """Where each feature stands in a table, by the model's name or the warehouse's.
+
+        :param strict: refuse columns that are neither features nor part of the feature table.
+        :raises BadInput: a feature is missing, there twice, or not numeric; or a column is unknown.
+        """
+        found: list[int] = []
+        for feature in self.scorer.package.spec.features:
+            places = [place for name in {feature.name, feature.column} for place in schema.get_all_field_indices(name)]
+            if len(places) != 1:
+                problem = "is missing from the table" if not places else "stands in the table twice"
+                raise BadInput(f"feature {feature.name!r} {problem}; {self.scorer.checks.hint}")
+            kind = schema.field(places[0]).type
+            if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+                raise BadInput(f"feature {feature.name!r} is of type {kind} in the table; it must be a number")
+            found.append(places[0])
+        extra = set(range(len(schema))) - set(found)
+        if strict and (unknown := sorted({schema.field(place).name for place in extra} - TABLE_COLUMNS)):
+            raise BadInput(f"column {unknown[0]!r} of the table is unknown; {self.scorer.checks.hint}")
+        return found
+
+    def matrix(self, batch: pa.RecordBatch, positions: list[int]) -> tuple[Matrix, dict[int, list[str]]]:
+        """The features as float32, and for each row that cannot be scored what is wrong with it."""
+        matrix = np.empty((batch.num_rows, len(positions)), dtype=np.float32)
+        problems: dict[int, list[str]] = {}
+        for place, (feature, bounds, position) in enumerate(
+            zip(self.scorer.package.spec.features, self.scorer.checks.bounds, positions, strict=True)
+        ):
+            column = batch.column(position)
+            if not pa.types.is_float64(column.type):
+                column = column.cast(pa.float64(), safe=False)
+            values = column.to_numpy(zero_copy_only=False)
+            good = (values >= bounds[0]) & (values <= bounds[1])
+            if feature.nullable:
+                good |= np.isnan(values)
+            if not good.all():
+                for row in np.flatnonzero(~good).tolist():
+                    _, problem = check_value(float(values[row]), bounds, feature.nullable)
+                    problems.setdefault(row, []).append(f"feature {feature.name!r} {problem}")
+                values = np.where(good, values, 0.0)  # these rows are set aside, their cells only must not overflow
+            matrix[:, place] = values
+        return matrix, problems
+
+    def columns(self, margins: Floats) -> dict[str, pa.Array]:
+        """Everything that follows from the margins, by column name."""
+        scorer = self.scorer
+        scores = scorer.calibrator.apply(margins)
+        codes = pa.array(scorer.bucket_policy.assign(scores))
+        ranks = np.maximum(np.searchsorted(self.reference, margins, side="right") - 1, 0) / 10
+        rows = len(margins)
+        return {
+            "lead_score": pa.array(scores),
+            "score_bucket": pa.DictionaryArray.from_arrays(codes, pa.array(BUCKETS)),
+            "action_recommended": pa.DictionaryArray.from_arrays(codes, pa.array(ACTIONS)),
+            "model_version": constant(scorer.model_version, rows),
+            "uncalibrated_score": pa.array(sigmoid(margins)),
+            "margin": pa.array(margins),
+            "percentile": pa.array(ranks) if len(self.reference) else pa.nulls(rows, pa.float64()),
+            "lift": pa.array(scores / scorer.base_rate) if scorer.base_rate else pa.nulls(rows, pa.float64()),
+            "bucket_policy": constant(scorer.bucket_policy.name, rows),
+            "calibrator_digest": constant(scorer.calibrator_digest, rows),
+        }
+
+    def score(self, leads: pd.DataFrame | pa.Table | pa.RecordBatch) -> pd.DataFrame | pa.Table:
+        """See :meth:`LeadScorer.score_batch`."""
+        if isinstance(leads, pa.RecordBatch):
+            leads = pa.Table.from_batches([leads])
+        if isinstance(leads, pa.Table):
+            return self._score_arrow(leads)
+        if type(leads).__module__.partition(".")[0] == "pandas":
+            table = pa.Table.from_pandas(leads, preserve_index=False)
+            scored = self._score_arrow(table).to_pandas()
+            scored.index = leads.index
+            return scored
+        raise BadInput(f"leads are of type {type(leads).__name__}; give a list of dicts, a DataFrame or an Arrow table")
+
+    def _score_arrow(self, table: pa.Table) -> pa.Table:
+        positions = self.positions(table.schema, strict=True)
+
+        def work(piece: tuple[int, pa.RecordBatch]) -> dict[str, pa.Array]:
+            start, batch = piece
+            matrix, problems = self.matrix(batch, positions)
+            if problems:
+                row, found = min(problems.items())
+                lead = short(batch.column("lead_id")[row].as_py()) if "lead_id" in batch.schema.names else "no lead_id"
+                more = f" and {len(problems) - 1} more leads" if len(problems) > 1 else ""
+                raise BadInput(f"{found[0]} (row {start + row}, lead {lead}{more}); {self.scorer.checks.hint}")
+            columns = self.columns(self.margins(matrix))
+            return {"lead_id": batch.column("lead_id"), **columns} if "lead_id" in batch.schema.names else columns
+
+        with ThreadPoolExecutor(threads()) as pool:
+            parts = list(pool.map(work, _chunks(table)))
+        if not parts:
+            parts = [work((0, pa.RecordBatch.from_pylist([], schema=table.schema)))]
+        return pa.table({name: pa.chunked_array([part[name] for part in parts]) for name in parts[0]})
+
+
+def constant(text: str, rows: int) -> pa.DictionaryArray:
+    """A column with one text in every row, four bytes a row or less."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int8)), pa.array([text]))
+
+
+def threads() -> int:
+    """The processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _chunks(table: pa.Table) -> Iterator[tuple[int, pa.RecordBatch]]:
+    start = 0
+    for batch in table.to_batches(max_chunksize=CHUNK_ROWS):
+        if batch.num_rows:
+            yield start, batch
+            start += batch.num_rows
