@@ -103,7 +103,7 @@ def bucket_findings(
                 "message": (
                     f"{upper['bucket']} converts at {upper['rate']:.2%} ({upper['low']:.2%} to {upper['high']:.2%}) "
                     f"and {lower['bucket']} at {lower['rate']:.2%} ({lower['low']:.2%} to {lower['high']:.2%}): "
-                    f"{upper['positives']} and {lower['positives']} conversions do not tell them apart (intervals overlap)"
+                    f"the intervals overlap with {upper['positives']} and {lower['positives']} conversions"
                 ),
                 "figures": {"upper": upper["rate"], "lower": lower["rate"]},
             })

@@ -1,0 +1,8 @@
+"""The release: judge a challenger, compute its version, write its package and its model card."""
+
+from __future__ import annotations
+
+from lead_scoring.packaging.gate import GateVerdict, gate, gate_release
+from lead_scoring.packaging.package import package, version_of
+
+__all__ = ["GateVerdict", "gate", "gate_release", "package", "version_of"]
