@@ -9,7 +9,7 @@ from typing import Any
 
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.model.buckets import ACTIONS, BUCKETS
-from lead_scoring.packaging.markdown import interval, number, percent, table
+from lead_scoring.packaging.markdown import interval, number, percent, sentence, table
 
 HOW = {
     "holdout": "holdout: leads that neither the booster nor the calibrator saw",
@@ -102,13 +102,13 @@ def _performance(facts: Mapping[str, Any]) -> str:
     ]
     return f"""## Performance
 
-{found["n"]:,} leads, {found["positives"]} conversions. {HOW[found["how"]].capitalize()}. 95 % bootstrap intervals
+{found["n"]:,} leads, {found["positives"]} conversions. {sentence(HOW[found["how"]])}. 95 % bootstrap intervals
 ({found["resamples"]} resamples) in brackets.
 
 {table(("Metric", "Value"), rows)}
 
-In sample, on the leads the booster was fitted on, AUC-ROC is {number(facts["in_sample"]["auc_roc"], 4)}: not a figure to
-expect.
+On the leads that the booster was fitted on (in sample) AUC-ROC is {number(facts["in_sample"]["auc_roc"], 4)}: not a
+figure to expect.
 
 ### Lift by decile
 
@@ -165,7 +165,7 @@ def _calibration(facts: Mapping[str, Any]) -> str:
     ]
     return f"""## Calibration
 
-**Method:** {facts["calibration"]["method"]}. {facts["selection"]["reason"][:1].upper() + facts["selection"]["reason"][1:]}.
+**Method:** {facts["calibration"]["method"]}. {sentence(facts["selection"]["reason"])}.
 
 {table(("Metric", "Before", "After"), rows)}
 
@@ -230,15 +230,16 @@ def _training(facts: Mapping[str, Any]) -> str:
     rows = [
         (
             name,
-            part["leads"],
-            part["positives"],
-            f"{part['first']} to {part['last']}" if "first" in part else "no dates",
+            f"{split['parts'][name]['leads']:,}",
+            split["parts"][name]["positives"],
+            "{first} to {last}".format(**split["parts"][name]) if "first" in split["parts"][name] else "no dates",
         )
-        for name, part in split["parts"].items()
+        for name in ("train", "calibration", "holdout")
+        if name in split["parts"]
     ]
     return f"""## Training Data
 
-{split["note"][:1].upper() + split["note"][1:]}. {split["gap_leads"]:,} leads fell into a gap and were left out.
+{sentence(split["note"])}. {split["gap_leads"]:,} leads fell into a gap and were left out.
 
 {table(("Part", "Leads", "Conversions", "Contacted"), rows)}"""
 

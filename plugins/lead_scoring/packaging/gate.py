@@ -116,9 +116,9 @@ def gate(
 ) -> GateVerdict:
     """Paired comparison of calibrated scores on one recent holdout.
 
-    Accepted if the one-sided lower bound of the log-loss gain is above zero and lift is not beyond doubt lower. Refused if
-    the gain is beyond doubt negative, or if a gain worth having (``worthwhile_gain`` of the constant's log loss) would
-    have been seen. Otherwise nobody can tell, and the verdict says how many conversions it would take.
+    Accepted if the one-sided lower bound of the log-loss gain is above zero and lift is not beyond doubt lower. Refused
+    if the gain is beyond doubt negative, or if a gain worth having (``worthwhile_gain`` of the constant's log loss)
+    would have been seen. Otherwise nobody can tell, and the verdict says how many conversions it would take.
 
     :param challenger: calibrated scores, shape (n,). :param champion: likewise; None for a first release.
     :param challenger_margin: ranking for lift; None: the log-odds of the scores. :param champion_margin: likewise.

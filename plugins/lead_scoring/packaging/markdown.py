@@ -31,6 +31,11 @@ def interval(found: Mapping[str, float] | None, digits: int, suffix: str = "", *
     return f"{value}{suffix} [{low}, {high}]"
 
 
+def sentence(text: str) -> str:
+    """With a capital letter, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table. Pipes in cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]
