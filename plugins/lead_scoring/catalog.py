@@ -1,0 +1,196 @@
+"""The feature catalog: what each feature means, in which range it lies and when it may be missing.
+
+``include/config/feature_catalog.yaml`` is the one definition. The SQL, the contract, the model package and the docs all
+read names, ranges and null rules from here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lead_scoring.errors import BadInput
+from lead_scoring.stage import canonical_json, sha256_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CATALOG_FILE = "feature_catalog.yaml"
+DIRECTIONS = ("up", "down", "flat")
+
+_REQUIRED: Mapping[str, type | tuple[type, ...]] = {
+    "unit": str,
+    "definition": str,
+    "sources": list,
+    "null_rule": str,
+    "nullable": bool,
+    "minimum": (int, float),
+    "maximum": (int, float),
+    "needs_recorded_at": bool,
+    "direction": str,
+}
+_OPTIONAL = {"column": str}
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
+
+
+DIGEST_LENGTH = 16
+
+
+def row_digest(lead_id: str, pit_date: dt.date | None, values: Sequence[float | None]) -> str:
+    """The receipt of one feature row: 16 hex characters of a SHA-256.
+
+    Over the lead id, a zero byte, the pit date in ISO form (empty if there is none), a zero byte, and every value as a
+    little-endian float64. All missing values are one NaN and -0.0 is 0.0, so equal rows have equal digests.
+
+    :param values: in the order of the feature set; None or NaN is missing.
+    """
+    numbers = [float("nan") if value is None or value != value else float(value) + 0.0 for value in values]
+    head = f"{lead_id}\0{pit_date.isoformat() if pit_date else ''}\0".encode()
+    return hashlib.sha256(head + struct.pack(f"<{len(numbers)}d", *numbers)).hexdigest()[:DIGEST_LENGTH]
+
+
+def row_digests(feature_set: FeatureSet, table: pa.Table) -> list[str]:
+    """:func:`row_digest` of every row of a feature table.
+
+    :param table: has ``lead_id``, ``pit_date`` and the set's columns (warehouse names) as float64.
+    """
+    values = zip(*(table.column(column).to_pylist() for column in feature_set.columns), strict=True)
+    keys = zip(table.column("lead_id").to_pylist(), table.column("pit_date").to_pylist(), strict=True)
+    return [row_digest(lead_id, pit_date, row) for (lead_id, pit_date), row in zip(keys, values, strict=True)]
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """One feature.
+
+    :param name: the model's name, which may hold a space.
+    :param column: the warehouse's name: letters, digits and underscores.
+    :param dtype: always ``float``: the booster reads float32, the warehouse holds FLOAT64.
+    :param minimum: inclusive; a value below it sets the row aside.
+    :param maximum: inclusive.
+    :param needs_recorded_at: refused when the source does not say when it came to know its rows.
+    :param direction: expected effect of a higher value on conversion: ``up``, ``down`` or ``flat``.
+    """
+
+    name: str
+    column: str
+    dtype: str
+    unit: str
+    definition: str
+    sources: tuple[str, ...]
+    null_rule: str
+    nullable: bool
+    minimum: float
+    maximum: float
+    needs_recorded_at: bool
+    direction: str
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """A named, ordered list of features. The order is the model's column order."""
+
+    name: str
+    features: tuple[FeatureSpec, ...]
+
+    @property
+    def names(self) -> list[str]:
+        return [feature.name for feature in self.features]
+
+    @property
+    def columns(self) -> list[str]:
+        return [feature.column for feature in self.features]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over every definition: a changed word is a changed feature set."""
+        return sha256_bytes(canonical_json({"name": self.name, "features": [asdict(item) for item in self.features]}))
+
+
+@dataclass(frozen=True)
+class Catalog:
+    features: Mapping[str, FeatureSpec]
+    sets: Mapping[str, FeatureSet]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the feature sets, sorted."""
+        return sorted(self.sets)
+
+    def feature_set(self, name: str) -> FeatureSet:
+        """:raises BadInput: there is no such set."""
+        if name not in self.sets:
+            raise BadInput(f"feature set {name!r} is unknown; {CATALOG_FILE} has {self.names}")
+        return self.sets[name]
+
+
+def load_catalog(config_folder: Path) -> Catalog:
+    """Read and check ``feature_catalog.yaml``.
+
+    :raises BadInput: the file is missing, or a feature or a set is not written as it must be.
+    """
+    path = config_folder / CATALOG_FILE
+    if not path.is_file():
+        raise BadInput(f"feature catalog {path} does not exist; set LEAD_SCORING_HOME to the project's root")
+    data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    features = {name: _feature(name, entry) for name, entry in (data.get("features") or {}).items()}
+    columns = [feature.column for feature in features.values()]
+    if repeated := sorted({column for column in columns if columns.count(column) > 1}):
+        raise BadInput(f"column {repeated[0]!r} belongs to two features in {CATALOG_FILE}; give each its own")
+    sets = {name: _set(name, members, features) for name, members in (data.get("sets") or {}).items()}
+    return Catalog(features=features, sets=sets)
+
+
+def _feature(name: str, entry: Any) -> FeatureSpec:
+    if not isinstance(entry, dict):
+        raise BadInput(f"feature {name!r} in {CATALOG_FILE} is {entry!r}; it must be a mapping of {sorted(_REQUIRED)}")
+    if unknown := sorted(set(entry) - set(_REQUIRED) - set(_OPTIONAL)):
+        raise BadInput(
+            f"feature {name!r} in {CATALOG_FILE} has the unknown key {unknown[0]!r}; known: {sorted(_REQUIRED)}"
+        )
+    for key, kind in _REQUIRED.items():
+        if key not in entry:
+            raise BadInput(f"feature {name!r} in {CATALOG_FILE} has no {key!r}; add it")
+        value = entry[key]
+        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            raise BadInput(f"feature {name!r} in {CATALOG_FILE} has {key} = {value!r}, which has the wrong type")
+    column = entry.get("column", name)
+    if not _COLUMN.fullmatch(column):
+        raise BadInput(f"feature {name!r} needs a 'column' of letters, digits and underscores in {CATALOG_FILE}")
+    if entry["direction"] not in DIRECTIONS:
+        raise BadInput(f"feature {name!r} has direction {entry['direction']!r}; it must be one of {DIRECTIONS}")
+    if entry["minimum"] > entry["maximum"]:
+        raise BadInput(f"feature {name!r} has minimum {entry['minimum']} above its maximum {entry['maximum']}")
+    return FeatureSpec(
+        name=name,
+        column=column,
+        dtype="float",
+        unit=entry["unit"],
+        definition=entry["definition"],
+        sources=tuple(entry["sources"]),
+        null_rule=entry["null_rule"],
+        nullable=entry["nullable"],
+        minimum=float(entry["minimum"]),
+        maximum=float(entry["maximum"]),
+        needs_recorded_at=entry["needs_recorded_at"],
+        direction=entry["direction"],
+    )
+
+
+def _set(name: str, members: Any, features: Mapping[str, FeatureSpec]) -> FeatureSet:
+    if not isinstance(members, list) or not members:
+        raise BadInput(f"feature set {name!r} in {CATALOG_FILE} must be a list of feature names")
+    if unknown := [member for member in members if member not in features]:
+        raise BadInput(f"feature set {name!r} names {unknown[0]!r}, which {CATALOG_FILE} does not define")
+    if len(set(members)) != len(members):
+        raise BadInput(f"feature set {name!r} names a feature twice")
+    return FeatureSet(name=name, features=tuple(features[member] for member in members))

@@ -1,0 +1,98 @@
+"""The warehouse: one interface, two engines. SQL is BigQuery's on both.
+
+Tables are sets of partitions that are replaced as a whole, never appended to. A query names tables without project or
+folder; the engine finds them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from lead_scoring.errors import BadInput
+from lead_scoring.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SqlValue = str | int | float | bool | dt.date | dt.datetime | None
+
+
+@dataclass(frozen=True)
+class PartitionInfo:
+    """What a partition holds now.
+
+    :param partition: a date (``2024-12-21``), a run key, or ``all`` for a table of one partition.
+    :param digest: 16 hex characters that change when the content changes.
+    """
+
+    table: str
+    partition: str
+    rows: int
+    digest: str
+
+
+class Warehouse(Protocol):
+    name: str
+
+    def tables(self) -> list[str]: ...
+
+    def columns(self, table: str) -> dict[str, str]:
+        """Column name to BigQuery type name. :raises NotFound: there is no such table."""
+        ...
+
+    def fingerprint(self, tables: Sequence[str]) -> str:
+        """Digest of what these tables hold now. :raises NotFound: one of them does not exist."""
+        ...
+
+    def query(self, sql: str, params: Mapping[str, SqlValue] | None = None) -> pa.Table:
+        """Rows of one BigQuery SELECT with ``@name`` parameters. For small results.
+
+        :raises BadInput: the SQL uses a construct that the two engines answer differently.
+        :raises NotFound: it reads a table that does not exist.
+        """
+        ...
+
+    def export(self, sql: str, params: Mapping[str, SqlValue] | None, folder: Path, rows_per_file: int) -> list[Path]:
+        """Rows in the order of the query as Parquet files ``part-00000.parquet``, ..., in constant memory.
+
+        Equal content gives equal bytes. Without rows there is one file with no rows.
+        """
+        ...
+
+    def replace_partition(self, table: str, partition: str, files: Sequence[Path]) -> PartitionInfo:
+        """Make these Parquet files the whole content of a partition, in one step: a reader sees the old or the new."""
+        ...
+
+    def partition(self, table: str, partition: str) -> PartitionInfo | None: ...
+
+    def partitions(self, table: str) -> list[str]: ...
+
+
+def open_warehouse(settings: Settings) -> Warehouse:
+    """The engine that ``warehouse.engine`` names.
+
+    :raises BadInput: the engine is unknown, or BigQuery has no project.
+    """
+    engine = settings.warehouse.engine
+    if engine == "duckdb":
+        from lead_scoring.warehouse.embedded import EmbeddedWarehouse
+
+        return EmbeddedWarehouse(
+            Path(settings.location(settings.warehouse.folder)),
+            memory_limit_mb=settings.warehouse.memory_limit_mb,
+            threads=settings.warehouse.threads,
+        )
+    if engine == "bigquery":
+        from lead_scoring.warehouse.bigquery import BigQueryWarehouse
+
+        return BigQueryWarehouse(
+            project=settings.warehouse.project,
+            dataset=settings.warehouse.dataset,
+            location=settings.warehouse.location,
+            timeout_seconds=settings.warehouse.timeout_seconds,
+        )
+    raise BadInput(f"setting warehouse.engine is {engine!r}; it must be 'duckdb' or 'bigquery'")

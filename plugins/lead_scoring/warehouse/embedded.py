@@ -1,0 +1,156 @@
+"""The embedded engine: an in-memory DuckDB over a folder of Parquet partitions. No server and no database file."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lead_scoring.errors import BadInput
+from lead_scoring.warehouse import PartitionInfo, SqlValue
+from lead_scoring.warehouse.partitions import PartitionFolder
+from lead_scoring.warehouse.shards import ShardWriter
+from lead_scoring.warehouse.sql import parameter_names, table_names, to_duckdb
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_BATCH_ROWS = 122_880  # a multiple of DuckDB's vector size
+
+
+class EmbeddedWarehouse:
+    """:param folder: where the partitions are.
+    :param memory_limit_mb: DuckDB spills to a temporary folder past this.
+    """
+
+    name = "duckdb"
+
+    def __init__(self, folder: Path, *, memory_limit_mb: int = 1500, threads: int = 2) -> None:
+        self.folder = folder
+        self.memory_limit_mb = memory_limit_mb
+        self.threads = threads
+        self._partitions = PartitionFolder(folder)
+
+    def tables(self) -> list[str]:
+        return self._partitions.tables()
+
+    def columns(self, table: str) -> dict[str, str]:
+        schema = pq.read_schema(self._partitions.files(table)[0])
+        return {field.name: bigquery_type(field.type) for field in schema}
+
+    def fingerprint(self, tables: Sequence[str]) -> str:
+        return self._partitions.fingerprint(tables)
+
+    def partition(self, table: str, partition: str) -> PartitionInfo | None:
+        return self._partitions.info(table, partition)
+
+    def partitions(self, table: str) -> list[str]:
+        return self._partitions.partitions(table)
+
+    def replace_partition(self, table: str, partition: str, files: Sequence[Path]) -> PartitionInfo:
+        return self._partitions.replace(table, partition, files)
+
+    def query(self, sql: str, params: Mapping[str, SqlValue] | None = None) -> pa.Table:
+        with self._run(sql, params) as reader:
+            table = reader.read_all()
+        return table.cast(canonical_schema(table.schema))
+
+    def export(self, sql: str, params: Mapping[str, SqlValue] | None, folder: Path, rows_per_file: int) -> list[Path]:
+        with self._run(sql, params) as reader:
+            writer = ShardWriter(folder, "part-", canonical_schema(reader.schema), rows_per_file)
+            for batch in reader:
+                writer.write(pa.Table.from_batches([batch]))
+            return writer.close()
+
+    @contextmanager
+    def _run(self, sql: str, params: Mapping[str, SqlValue] | None) -> Generator[pa.RecordBatchReader]:
+        text = to_duckdb(sql)
+        files = {table: self._partitions.files(table) for table in table_names(sql)}
+        spill = tempfile.mkdtemp(prefix="duckdb-")
+        connection = self._connect(spill)
+        try:
+            for table, paths in files.items():
+                connection.read_parquet([str(path) for path in paths], union_by_name=True).create_view(table)
+            used = {name: value for name, value in (params or {}).items() if name in parameter_names(sql)}
+            try:
+                relation = connection.sql(text, params=used)
+                reader = relation.to_arrow_reader(_BATCH_ROWS)
+            except duckdb.Error as error:
+                raise BadInput(f"query failed on {sorted(files)}: {' '.join(str(error).split())[:300]}") from error
+            yield reader
+        except duckdb.Error as error:
+            raise BadInput(f"query failed on {sorted(files)}: {' '.join(str(error).split())[:300]}") from error
+        finally:
+            connection.close()
+            shutil.rmtree(spill, ignore_errors=True)
+
+    def _connect(self, spill: str) -> DuckDBPyConnection:
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "memory_limit": f"{self.memory_limit_mb}MB",
+                "threads": str(self.threads),
+                "temp_directory": spill,
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+            },
+        )
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection
+
+
+def bigquery_type(kind: Any) -> str:
+    """BigQuery's name of an Arrow type. :raises BadInput: it has none."""
+    checks: tuple[tuple[Any, str], ...] = (
+        (pa.types.is_boolean, "BOOL"),
+        (pa.types.is_integer, "INT64"),
+        (pa.types.is_floating, "FLOAT64"),
+        (lambda item: pa.types.is_decimal(item) and item.scale == 0, "INT64"),  # what DuckDB makes of a sum of integers
+        (pa.types.is_decimal, "NUMERIC"),
+        (pa.types.is_date, "DATE"),
+    )
+    for matches, name in checks:
+        if matches(kind):
+            return name
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP" if kind.tz else "DATETIME"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return "STRING"
+    if pa.types.is_dictionary(kind):
+        return bigquery_type(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"ARRAY<{bigquery_type(kind.value_type)}>"
+    if pa.types.is_null(kind):
+        return "NULL"
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return "BYTES"
+    raise BadInput(f"column type {kind} has no place in the warehouse; convert it to text, a number or a date")
+
+
+def canonical_schema(schema: pa.Schema) -> pa.Schema:
+    """One Arrow type for each BigQuery type, so files do not depend on how an engine widens a sum."""
+    return pa.schema([pa.field(field.name, _canonical(field.type)) for field in schema])
+
+
+def _canonical(kind: pa.DataType) -> pa.DataType:
+    name = bigquery_type(kind)
+    if name.startswith("ARRAY<"):
+        return pa.list_(_canonical(kind.value_type))
+    plain = {
+        "BOOL": pa.bool_(),
+        "INT64": pa.int64(),
+        "FLOAT64": pa.float64(),
+        "DATE": pa.date32(),
+        "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+        "DATETIME": pa.timestamp("us"),
+        "STRING": pa.string(),
+        "BYTES": pa.binary(),
+    }
+    return plain.get(name, kind)

@@ -1,0 +1,143 @@
+"""Partitions of the embedded warehouse: immutable Parquet files and one pointer that is replaced in one step.
+
+``<root>/<table>/<partition>/<digest>/part-00000.parquet`` never changes once it has its name. ``current.json`` beside
+it names the digest that counts. A reader that resolved the pointer keeps reading what it resolved: the content before
+the current one is kept until the next replacement. A process that is killed leaves the old pointer or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from lead_scoring.errors import BadInput, NotFound
+from lead_scoring.stage import canonical_json, sha256_file
+from lead_scoring.warehouse import PartitionInfo
+
+POINTER = "current.json"
+_TABLE = re.compile(r"[a-z][a-z0-9_]{0,99}")
+_PARTITION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+class PartitionFolder:
+    """All tables of the embedded warehouse below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def tables(self) -> list[str]:
+        if not self.root.is_dir():
+            return []
+        return sorted(item.name for item in self.root.iterdir() if _TABLE.fullmatch(item.name) and self._any(item))
+
+    def partitions(self, table: str) -> list[str]:
+        """Sorted names. :raises NotFound: there is no such table."""
+        folder = self.root / table
+        names = sorted(item.parent.name for item in folder.glob(f"*/{POINTER}")) if folder.is_dir() else []
+        if not names:
+            raise NotFound(
+                f"table {table!r} is not in the warehouse {self.root}; it has {self.tables()}. "
+                "Load it first: `lead-scoring features build --source DIR`, or `lead-scoring sample`"
+            )
+        return names
+
+    def info(self, table: str, partition: str) -> PartitionInfo | None:
+        pointer = self._pointer(table, partition)
+        if pointer is None:
+            return None
+        return PartitionInfo(table, partition, int(pointer["rows"]), str(pointer["digest"]))
+
+    def files(self, table: str) -> list[Path]:
+        """The files that hold the table now, by partition. :raises NotFound: there is no such table."""
+        paths = []
+        for partition in self.partitions(table):
+            pointer = self._pointer(table, partition)
+            if pointer is not None:
+                folder = self.root / table / partition / str(pointer["digest"])
+                paths += [folder / str(name) for name in pointer["files"]]
+        return paths
+
+    def fingerprint(self, tables: Sequence[str]) -> str:
+        content = {
+            table: {
+                partition: (self._pointer(table, partition) or {}).get("digest") for partition in self.partitions(table)
+            }
+            for table in sorted(set(tables))
+        }
+        return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
+
+    def replace(self, table: str, partition: str, files: Sequence[Path]) -> PartitionInfo:
+        """:raises BadInput: a name cannot be used, there is no file, or the files have different columns."""
+        if not _TABLE.fullmatch(table) or not _PARTITION.fullmatch(partition):
+            raise BadInput(f"partition {table}/{partition} has a name that is not letters, digits, '_', '-' and '.'")
+        if not files:
+            raise BadInput(f"partition {table}/{partition} got no files; pass one with no rows to empty it")
+        schemas = [pq.read_schema(path) for path in files]
+        if any(not other.equals(schemas[0]) for other in schemas[1:]):
+            raise BadInput(f"files for {table}/{partition} have different columns; write them with one schema")
+        rows = sum(pq.read_metadata(path).num_rows for path in files)
+        digest = hashlib.sha256(canonical_json([sha256_file(path) for path in files])).hexdigest()[:16]
+        folder = self.root / table / partition
+        names = [f"part-{number:05d}.parquet" for number in range(len(files))]
+        self._write_content(folder, digest, files, names)
+        before = self._pointer(table, partition)
+        self._point(folder, {"digest": digest, "rows": rows, "files": names})
+        self._forget(folder, keep={digest, str(before["digest"]) if before else digest})
+        return PartitionInfo(table, partition, rows, digest)
+
+    def _write_content(self, folder: Path, digest: str, files: Sequence[Path], names: Sequence[str]) -> None:
+        """Copy to a private folder, then give it its name in one step. Content that is there already is the same."""
+        target = folder / digest
+        if target.is_dir():
+            return
+        private = folder / f".incoming-{uuid.uuid4().hex[:12]}"
+        private.mkdir(parents=True)
+        for path, name in zip(files, names, strict=True):
+            shutil.copyfile(path, private / name)
+            _flush_to_disk(private / name)
+        try:
+            private.rename(target)
+        except OSError:  # another writer of the same content was first
+            shutil.rmtree(private, ignore_errors=True)
+            if not target.is_dir():
+                raise
+
+    def _point(self, folder: Path, pointer: dict[str, object]) -> None:
+        private = folder / f".{POINTER}-{uuid.uuid4().hex[:12]}"
+        private.write_bytes(canonical_json(pointer))
+        _flush_to_disk(private)
+        private.replace(folder / POINTER)
+
+    def _forget(self, folder: Path, keep: set[str]) -> None:
+        for item in folder.iterdir():
+            if item.is_dir() and not item.name.startswith(".") and item.name not in keep:
+                shutil.rmtree(item, ignore_errors=True)
+
+    def _pointer(self, table: str, partition: str) -> dict[str, Any] | None:
+        path = self.root / table / partition / POINTER
+        with contextlib.suppress(FileNotFoundError):
+            data: dict[str, Any] = json.loads(path.read_bytes())
+            return data
+        return None
+
+    @staticmethod
+    def _any(folder: Path) -> bool:
+        return any(folder.glob(f"*/{POINTER}"))
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
