@@ -116,7 +116,8 @@ def why_all(warehouse: Warehouse, run_key: str, *, scorer_for: ScorerFor, work: 
     ).to_pylist()
     if not heads:
         raise NotFound(f"no score of run {run_key!r} is published; the run keys are in lead_scores.run_key")
-    rows, by_column, examples, different = 0, dict.fromkeys(PROVED, 0), [], 0
+    rows, different, by_column = 0, 0, dict.fromkeys(PROVED, 0)
+    examples: list[str] = []
     for number, head in enumerate(heads):
         scorer = scorer_for(head["model_version"])
         columns = [feature.column for feature in scorer.package.spec.features]
@@ -204,10 +205,9 @@ def _different(stored: pa.Array, found: pa.Array) -> np.ndarray:
 
 
 def _same_in_salesforce(value: Any, stored: Any) -> bool:
-    """Salesforce keeps as many decimals as the field has, so a number may differ by its rounding."""
+    """A score is Number(5,4) in Salesforce, so numbers are compared to four decimals."""
     if isinstance(value, int | float) and isinstance(stored, int | float):
-        decimals = len(repr(float(value)).partition(".")[2])
-        return abs(value - stored) <= 0.5 * 10.0 ** -min(decimals, 4) + 1e-12
+        return abs(value - stored) <= 0.5e-4 + 1e-12
     return str(value) == str(stored)
 
 

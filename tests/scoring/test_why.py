@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lead_scoring.catalog import row_digest
+from lead_scoring.errors import NotFound
+from lead_scoring.model.native import ScorerFeature
+from lead_scoring.scoring import LeadScorer, audit_scores, publish_partition, score_shard, why, why_all
+from lead_scoring.settings import Settings, load_settings
+from lead_scoring.warehouse import Warehouse, open_warehouse
+
+DAY = dt.date(2024, 12, 21)
+RUN = "20241221-00000000"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(environment={}, overrides={"warehouse.folder": str(tmp_path / "warehouse")})
+
+
+def with_digests(shard: Path, features: tuple[ScorerFeature, ...]) -> Path:
+    """The shard with the digests that the features room gives its rows."""
+    table = pq.read_table(shard)
+    rows = zip(*(table.column(feature.column).to_pylist() for feature in features), strict=True)
+    digests = [
+        row_digest(lead_id, day, row)
+        for lead_id, day, row in zip(table["lead_id"].to_pylist(), table["pit_date"].to_pylist(), rows, strict=True)
+    ]
+    place = table.schema.get_field_index("feature_digest")
+    pq.write_table(table.set_column(place, "feature_digest", pa.array(digests)), shard)
+    return shard
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, scorer: LeadScorer, shard: Path, settings: Settings) -> Warehouse:
+    """One published day of 100 leads, with the feature rows it was made from."""
+    found = open_warehouse(settings)
+    shard = with_digests(shard, scorer.package.spec.features)
+    found.replace_partition("lead_features", DAY.isoformat(), [shard])
+    work = tmp_path / "work"
+    work.mkdir()
+    scored = score_shard(scorer, shard, as_of=DAY, run_key=RUN, settings=settings.scoring, work=work)
+    output = audit_scores(
+        found,
+        as_of=DAY,
+        shards=[scored.files["scores.parquet"]],
+        rejected=[scored.files["rejected.parquet"]],
+        expected=[shard],
+        version=scorer.model_version,
+        run_key=RUN,
+        settings=settings,
+        work=work,
+    )
+    publish_partition(found, DAY, [output.files["scores/00000.parquet"]], output.files["rejected.parquet"])
+    return found
+
+
+def test_a_score_is_computed_again_to_the_same_bits(
+    warehouse: Warehouse, scorer: LeadScorer, settings: Settings
+) -> None:
+    report = why(
+        warehouse, "00Q000000000007AAA", on=None, scorer_for=lambda version: scorer, sql_folder=settings.sql_folder
+    )
+    assert report["differences"] == []
+    assert report["recomputed"]["lead_score"] == report["score"]["lead_score"]
+    assert report["model"]["version"] == scorer.model_version
+    lead = {
+        name: report["features"][feature.column]
+        for name, feature in zip(scorer.feature_names, scorer.package.spec.features, strict=True)
+    }
+    assert scorer.score_lead(lead)["lead_score"] == report["score"]["lead_score"]
+
+
+def test_a_whole_run_is_computed_again(warehouse: Warehouse, scorer: LeadScorer, tmp_path: Path) -> None:
+    report = why_all(warehouse, RUN, scorer_for=lambda version: scorer, work=tmp_path / "all")
+    assert report == {"run_key": RUN, "rows": 100, "different": 0, "by_column": {}, "examples": []}
+
+
+def test_one_changed_feature_is_found_in_one_lead_and_in_the_run(
+    warehouse: Warehouse, scorer: LeadScorer, settings: Settings, shard: Path, tmp_path: Path
+) -> None:
+    table = pq.read_table(shard)
+    tenure = table["current_firm_tenure_months"].to_pylist()
+    tenure[7] *= 1 + 2**-52
+    place = table.schema.get_field_index("current_firm_tenure_months")
+    pq.write_table(table.set_column(place, "current_firm_tenure_months", pa.array(tenure)), tmp_path / "edited.parquet")
+    warehouse.replace_partition("lead_features", DAY.isoformat(), [tmp_path / "edited.parquet"])
+    lead_id = "00Q000000000007AAA"
+    report = why(warehouse, lead_id, on=DAY, scorer_for=lambda version: scorer, sql_folder=settings.sql_folder)
+    assert [line.split()[0] for line in report["differences"]] == ["feature_digest"]
+    run = why_all(warehouse, RUN, scorer_for=lambda version: scorer, work=tmp_path / "all")
+    assert (run["different"], run["by_column"], run["examples"]) == (1, {"feature_digest": 1}, [lead_id])
+
+
+def test_one_changed_score_is_found(
+    warehouse: Warehouse, scorer: LeadScorer, settings: Settings, tmp_path: Path
+) -> None:
+    columns = ", ".join(warehouse.columns("lead_scores"))
+    table = warehouse.query(f"SELECT {columns} FROM lead_scores ORDER BY lead_id", {})
+    scores = table["lead_score"].to_pylist()
+    scores[3] += 1e-16 * scores[3] + 5e-17
+    pq.write_table(table.set_column(2, "lead_score", pa.array(scores)), tmp_path / "edited.parquet")
+    warehouse.replace_partition("lead_scores", DAY.isoformat(), [tmp_path / "edited.parquet"])
+    run = why_all(warehouse, RUN, scorer_for=lambda version: scorer, work=tmp_path / "all")
+    assert run["by_column"] == {"lead_score": 1}
+
+
+def test_features_that_are_gone_are_a_difference(
+    warehouse: Warehouse, scorer: LeadScorer, settings: Settings, shard: Path, tmp_path: Path
+) -> None:
+    pq.write_table(pq.read_table(shard).slice(1), tmp_path / "fewer.parquet")
+    warehouse.replace_partition("lead_features", DAY.isoformat(), [tmp_path / "fewer.parquet"])
+    report = why(
+        warehouse, "00Q000000000000AAA", on=DAY, scorer_for=lambda version: scorer, sql_folder=settings.sql_folder
+    )
+    assert "lead_features has 0 rows" in report["differences"][0]
+    run = why_all(warehouse, RUN, scorer_for=lambda version: scorer, work=tmp_path / "all")
+    assert run["different"] == 1
+
+
+def test_the_value_in_salesforce_is_compared_to_its_four_decimals(
+    warehouse: Warehouse, scorer: LeadScorer, settings: Settings
+) -> None:
+    def differences(**salesforce: object) -> list[str]:
+        return why(  # type: ignore[no-any-return]
+            warehouse,
+            "00Q000000000007AAA",
+            on=DAY,
+            scorer_for=lambda version: scorer,
+            sql_folder=settings.sql_folder,
+            salesforce=salesforce,
+        )["differences"]
+
+    score = (
+        scorer.tables
+        and warehouse.query("SELECT lead_score FROM lead_scores WHERE lead_id = '00Q000000000007AAA'", {}).to_pylist()[
+            0
+        ]["lead_score"]
+    )
+    assert differences(lead_score=round(score, 4)) == []
+    assert "in Salesforce" in differences(lead_score=round(score, 4) + 0.0002)[0]
+    assert "None in Salesforce" in differences(score_bucket=None)[0]
+
+
+def test_a_lead_without_a_score_is_named_with_what_happened_to_it(
+    warehouse: Warehouse, scorer: LeadScorer, settings: Settings
+) -> None:
+    with pytest.raises(NotFound, match="'00Qnobody' has no score on 2024-12-21"):
+        why(warehouse, "00Qnobody", on=DAY, scorer_for=lambda version: scorer, sql_folder=settings.sql_folder)
+    with pytest.raises(NotFound, match="no score of run"):
+        why_all(warehouse, "20240101-ffffffff", scorer_for=lambda version: scorer, work=Path("unused"))
