@@ -5,8 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import xgboost
 
+from lead_scoring.model.calibrators.platt import PlattCalibrator
+from lead_scoring.model.document_pickle import write_document_pickle
 from lead_scoring.model.native import PackageManifest, package_files
 from lead_scoring.registry.package import publish_package
 from lead_scoring.registry.registry import Registry
@@ -29,14 +33,15 @@ def version_name(number: int) -> str:
     return f"v1-20241221-{number:08x}"
 
 
-def build_package(folder: Path, version: str, seed: bytes = b"") -> dict[str, Path]:
-    """A small package: real names and a real manifest, made-up contents."""
+def build_package(folder: Path, version: str, seed: bytes = b"", pickled: bytes = b"") -> dict[str, Path]:
+    """A small package: real names and a real manifest, made-up contents; a real pickle if it is given."""
     folder.mkdir(parents=True, exist_ok=True)
     names = package_files(version)
     logical = ("pickle", "booster", "scorer", "feature_names", "lookup", "model_card")
     contents = {names[item]: f"{item} of {version} ".encode() + seed for item in logical}
     contents[names["function"]] = f"# serves {version}\n".encode()
     contents["lead_scoring/__init__.py"] = b""
+    contents[names["pickle"]] = pickled or contents[names["pickle"]]
     manifest = PackageManifest(
         version_id=version,
         as_of="2024-12-21",
@@ -106,3 +111,32 @@ def register(store: ObjectStore, registry: Registry, package: Callable[..., dict
 @pytest.fixture
 def three(register: Callable[..., str]) -> tuple[str, str, str]:
     return register(1), register(2), register(3)
+
+
+@pytest.fixture(scope="session")
+def document_pickle(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The document's pickle of a booster with two trees."""
+    data = xgboost.DMatrix(np.arange(40.0).reshape(20, 2), label=np.arange(20) % 2)
+    booster = xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, num_boost_round=2)
+    path = tmp_path_factory.mktemp("pickle") / "calibrated_model.pkl"
+    write_document_pickle(path, bytes(booster.save_raw("ubj")), PlattCalibrator(0.9, -0.1), ["f0", "f1"])
+    return path.read_bytes()
+
+
+@pytest.fixture
+def champion(store: ObjectStore, registry: Registry, document_pickle: bytes, tmp_path: Path) -> str:
+    """A version with a real pickle in production, and another one registered beside it."""
+    for number in (2, 1):
+        version = version_name(number)
+        files = build_package(tmp_path / f"real-{version}", version, pickled=document_pickle)
+        registry.register(
+            version,
+            manifest_digest=publish_package(store, files, version),
+            **FIGURES,
+            feature_set="phase6",
+            run="20241221-0a1b2c3d",
+            actor="cli:test",
+            reason="release",
+        )
+    registry.promote(version_name(1), "release", "cli:test")
+    return version_name(1)

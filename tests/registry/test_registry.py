@@ -253,3 +253,13 @@ def test_a_promotion_over_another_champion_than_expected_is_refused(registry: Re
         registry.promote(three[1], "release", "cli:maria", expected="")
     registry.promote(three[1], "release", "cli:maria", expected=three[0])
     assert registry.champion() == three[1]
+
+
+def test_a_log_that_lost_its_last_events_takes_no_new_ones(
+    registry: Registry, store: ObjectStore, three: Three
+) -> None:
+    registry.promote(three[0], "release", "cli:maria")
+    store.delete("registry/events/00000004.json")
+    with pytest.raises(CheckFailed, match="derived from 4 events, the log has 3"):
+        Registry(store).promote(three[1], "release", "cli:maria")
+    assert not store.exists("registry/events/00000004.json")

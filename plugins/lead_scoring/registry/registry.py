@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lead_scoring.errors import BadInput, Conflict
+from lead_scoring.errors import BadInput, CheckFailed, Conflict
 from lead_scoring.model.native import check_version
 from lead_scoring.registry.events import Event, EventLog
 from lead_scoring.registry.package import check_files, place_function, stored_manifest_digest
@@ -224,6 +224,7 @@ class Registry:
 
     def _commit(self, decide: Callable[[State], Event | None], request: str) -> State:
         """Append what ``decide`` makes of the present state, as often as somebody else is faster."""
+        self._refuse_lost_events()
         while True:
             state = self.state()
             if request and any(event.request == request for event in self._log.read()):
@@ -238,6 +239,21 @@ class Registry:
             break
         self.refresh()
         return self.state()
+
+    def _refuse_lost_events(self) -> None:
+        """A log without its last events is a valid log. Only the file that was derived from it tells.
+
+        :raises CheckFailed: ``registry.json`` was derived from more events than there are.
+        """
+        try:
+            derived_from = int(json.loads(self.store.read_generation(REGISTRY_FILE)[0])["last_event"])
+        except (ValueError, TypeError, KeyError):  # missing or damaged: it will be written anew
+            return
+        if derived_from > (found := len(self._log.read())):
+            raise CheckFailed(
+                f"{self.store.uri}/{REGISTRY_FILE} was derived from {derived_from} events, the log has {found}; "
+                "restore registry/events from a backup, or delete registry.json if the log is right"
+            )
 
 
 def _check_expected(state: State, expected: str | None) -> None:

@@ -1,25 +1,51 @@
-"""``verify``: is a version in the store the one that was packaged and registered?"""
+"""``verify``: is a version in the store the one that was packaged and registered, and by whom was it signed?"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from lead_scoring.errors import BadInput
+from lead_scoring.registry.fuzz import fuzz as fuzz_package
 from lead_scoring.registry.package import check_files, open_package
+from lead_scoring.registry.signing import signed_by
+from lead_scoring.registry.unpickle import load_pickle
 from lead_scoring.storage import ObjectStore
 
 
-def verify(store: ObjectStore, version: str) -> dict[str, Any]:
-    """Check every byte of a version.
+def verify(
+    store: ObjectStore,
+    version: str,
+    *,
+    fuzz: int = 0,
+    seed: int = 0,
+    keys: Path | None = None,
+    scorer: Callable[[ObjectStore, str], object] | None = None,
+) -> dict[str, Any]:
+    """Check every byte of a version: events, manifest, files, pickle, signature.
 
-    :return: JSON values: ``version_id``, ``status``, ``manifest_digest``, ``files`` checked.
-    :raises CheckFailed: something is missing or has other bytes.
+    :param fuzz: also try so many damaged copies; see :mod:`lead_scoring.registry.fuzz`.
+    :param keys: folder of trusted public keys; see :mod:`lead_scoring.registry.signing`.
+    :param scorer: also load a scorer with it (feature names, library versions, golden scores are the scorer's checks).
+    :return: JSON values: ``version_id``, ``status``, ``manifest_digest``, ``files``, ``signed_by``, ``libraries`` and,
+        if asked for, ``fuzz``.
+    :raises CheckFailed: something is missing, has other bytes, or fits no key.
     :raises NotFound: the version is not registered.
     """
+    if fuzz < 0:
+        raise BadInput(f"--fuzz is {fuzz}; give the number of damaged copies to try, 0 or more")
     package = open_package(store, version)
     manifest = check_files(store, version, package.manifest_digest)
-    return {
+    load_pickle(package)
+    if scorer is not None:
+        scorer(store, version)
+    report = {
         "version_id": version,
         "status": package.status,
         "manifest_digest": package.manifest_digest,
         "files": len(manifest.files) + 1,
+        "signed_by": signed_by(package, keys),
+        "libraries": dict(manifest.libraries),
     }
+    return {**report, "fuzz": fuzz_package(store, version, fuzz, seed, scorer)} if fuzz else report
