@@ -32,16 +32,40 @@ class Refused(Exception):
         self.status, self.headers, self.extra = status, dict(headers or {}), extra
 
 
-def handle(scorer: LeadScorer, method: str, path: str, query: Mapping[str, str], body: bytes) -> Answer:
+def describe(template: Mapping[str, Any], scorer: LeadScorer) -> dict[str, Any]:
+    """The OpenAPI description with the features of one version: names, ranges, and which may be null."""
+    described: dict[str, Any] = json.loads(json.dumps(template))
+    lead = described["components"]["schemas"]["Lead"]
+    for feature, (low, high) in zip(scorer.checks.features, scorer.checks.bounds, strict=True):
+        kind = ["number", "null"] if feature.nullable else "number"
+        lead["properties"][feature.name] = {"type": kind, "minimum": low, "maximum": high}
+    lead |= {"required": list(scorer.feature_names), "additionalProperties": False}
+    lead.pop("example", None)
+    return described
+
+
+def handle(
+    scorer: LeadScorer,
+    method: str,
+    path: str,
+    query: Mapping[str, str],
+    body: bytes,
+    description: Mapping[str, Any] | None = None,
+) -> Answer:
     """Answer one request.
 
-    :param path: ``/`` or ``/healthz``. :param query: ``missing`` and ``reasons`` as for ``score_lead``.
+    :param path: ``/``, ``/healthz`` or ``/openapi.json``.
+    :param query: ``missing`` and ``reasons`` as for ``score_lead``.
     :param body: JSON in UTF-8.
+    :param description: what ``/openapi.json`` answers; see :func:`describe`.
     """
     try:
         if path == "/healthz":
             _allow(method, "GET", "HEAD")
             return 200, health(scorer), {}
+        if path == "/openapi.json" and description is not None:
+            _allow(method, "GET", "HEAD")
+            return 200, dict(description), {}
         if path != "/":
             raise Refused(404, f"there is nothing at {path[:80]!r}; POST / scores, GET /healthz tells the version")
         _allow(method, "POST")

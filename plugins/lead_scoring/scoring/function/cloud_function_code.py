@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 if (HERE / "lead_scoring").is_dir() and str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))  # the modules of the library that this folder carries
 
-from lead_scoring.scoring.http import MAX_BYTES, handle  # noqa: E402
+from lead_scoring.scoring.http import MAX_BYTES, describe, handle  # noqa: E402
 from lead_scoring.scoring.scorer import LeadScorer  # noqa: E402
 
 SCORER = LeadScorer(
@@ -31,11 +31,12 @@ SCORER = LeadScorer(
     model_dir=os.environ.get("LEAD_SCORING_MODEL_DIR") or str(HERE),
     manifest_digest=os.environ.get("LEAD_SCORING_MANIFEST_DIGEST") or None,
 )
+DESCRIPTION = describe(json.loads((HERE / "openapi.json").read_text()), SCORER)
 
 
 @functions_framework.http
 def score_lead(request: flask.Request) -> flask.Response:
-    """The document's request and response; see openapi.json for the rest."""
+    """The document's request and response; GET /openapi.json describes the rest."""
     body = b"" if request.method in {"GET", "HEAD"} else request.stream.read(MAX_BYTES + 1)
-    status, content, headers = handle(SCORER, request.method, request.path, request.args, body)
+    status, content, headers = handle(SCORER, request.method, request.path, request.args, body, DESCRIPTION)
     return flask.Response(json.dumps(content, allow_nan=False), status, headers, mimetype="application/json")

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference_pipeline import LeadScorer
+from lead_scoring.errors import BadInput
+from lead_scoring.model.buckets import BucketPolicy
+from tests.scoring.small_package import NAMES, as_lead, random_matrix
+
+Lead = dict[str, float | None]
+DOCUMENT_KEYS = ["lead_score", "score_bucket", "action_recommended", "model_version", "uncalibrated_score"]
+
+
+def test_the_documents_keys_come_first_and_mean_what_they_say(scorer: LeadScorer, lead: Lead) -> None:
+    result = scorer.score_lead(lead)
+    assert list(result)[:5] == DOCUMENT_KEYS
+    assert result["uncalibrated_score"] == pytest.approx(1 / (1 + math.exp(-result["margin"])))
+    assert result["lead_score"] == pytest.approx(1 / (1 + math.exp(-(0.8 * result["margin"] - 2.0))))
+    assert result["lift"] == result["lead_score"] / 0.15
+
+
+def test_every_way_in_gives_the_same_bits(scorer: LeadScorer) -> None:
+    matrix = random_matrix(2500, seed=11)
+    leads = [as_lead(row) for row in matrix]
+    one_by_one = [scorer.score_lead(lead) for lead in leads]
+    columns = {name: matrix[:, place] for place, name in enumerate(NAMES)}
+    assert scorer.score_batch(leads) == one_by_one  # XGBoost: more leads than the compiled trees are given
+    assert scorer.score_batch(leads[:100]) == one_by_one[:100]  # compiled
+    assert scorer.score_batch(pa.table(columns)).to_pylist() == one_by_one
+    assert scorer.score_batch(pd.DataFrame(columns)).to_dict("records") == one_by_one
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(-3.4028e38, 3.4028e38) | st.just(math.nan), min_size=12, max_size=12))
+def test_compiled_trees_and_xgboost_agree_to_the_bit_on_any_numbers(scorer: LeadScorer, values: list[float]) -> None:
+    margin = scorer.booster.margins(np.array([values], dtype=np.float32))[0]
+    assert scorer.package.trees.margin(values) == margin
+
+
+def test_warehouse_names_are_the_same_features(scorer: LeadScorer, lead: Lead) -> None:
+    renamed = {name.replace(" ", "_"): value for name, value in lead.items()}
+    assert scorer.score_lead(renamed) == scorer.score_lead(lead)
+
+
+def test_columns_of_the_feature_table_may_stand_beside_the_features(scorer: LeadScorer, lead: Lead) -> None:
+    table = pa.Table.from_pylist([{"lead_id": "00Q1", "scorable": True, "feature_digest": "0", **lead}])
+    assert scorer.score_batch(table).to_pylist() == [{"lead_id": "00Q1", **scorer.score_lead(lead)}]
+
+
+def test_a_dataframe_keeps_its_index(scorer: LeadScorer, lead: Lead) -> None:
+    frame = pd.DataFrame([lead, lead], index=["a", "b"])
+    assert list(scorer.score_batch(frame).index) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "empty", [[], pd.DataFrame(columns=NAMES, dtype=float), pa.table(dict.fromkeys(NAMES, pa.array([], pa.float64())))]
+)
+def test_no_leads_give_no_scores(scorer: LeadScorer, empty: object) -> None:
+    assert len(scorer.score_batch(empty)) == 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pit_moves_3yr": "2"}, "'pit_moves_3yr' is '2', which is not a number (lead 00Q1)"),
+        ({"pit_moves_3yr": None}, "'pit_moves_3yr' is None but may not be missing (lead 00Q1)"),
+        ({"pit_moves_3yr": math.nan}, "'pit_moves_3yr' is nan but may not be missing"),
+        ({"pit_moves_3yr": math.inf}, "'pit_moves_3yr' is inf, which is not finite"),
+        ({"firm_aum_pit": -math.inf}, "'firm_aum_pit' is -inf, which is not finite"),
+        ({"pit_moves_3yr": -1}, "'pit_moves_3yr' is -1, below its minimum 0.0"),
+        ({"pit_mobility_tier_Mobile": 2}, "'pit_mobility_tier_Mobile' is 2, above its maximum 1.0"),
+        ({"pit_moves_3yr": True}, "'pit_moves_3yr' is True, which is not a number"),
+        ({"pit_moves_3yr": 10**400}, "which is not finite"),
+        ({"pit_moves_3yr": [1]}, "is of type list, which is not a number"),
+        ({"firm_net_change_12mo": 1e39}, "which is not finite"),
+        ({"days_in_gaps": 1.0}, "feature 'days_in_gaps' is unknown (lead 00Q1)"),
+        ({1: 1.0}, "is unknown"),
+        ({"pit_mobility_tier_Highly_Mobile": 1.0}, "is given twice"),
+        ({"lead_id": 7}, "lead_id is 7; it must be text"),
+    ],
+)
+def test_a_lead_that_cannot_be_scored_is_refused_by_feature_value_and_lead(
+    scorer: LeadScorer, lead: Lead, change: dict[object, object], message: str
+) -> None:
+    with pytest.raises(BadInput) as caught:
+        scorer.score_lead({"lead_id": "00Q1", **lead, **change})  # type: ignore[dict-item]
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("nothing", [{}, {"lead_id": "00Q1"}])
+def test_an_empty_payload_is_refused(scorer: LeadScorer, nothing: Lead) -> None:
+    with pytest.raises(BadInput, match="is missing .*and 11 more problems.*see feature_names_v1-"):
+        scorer.score_lead(nothing)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "lead", [1.0], [("a", 1)]])
+def test_something_that_is_no_lead_is_refused(scorer: LeadScorer, wrong: object) -> None:
+    with pytest.raises(BadInput, match="must be a mapping"):
+        scorer.score_lead(wrong)  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_are_numbers(scorer: LeadScorer, lead: Lead) -> None:
+    typed = {name: np.float64(value) if value is not None else None for name, value in lead.items()}
+    assert scorer.score_lead(typed) == scorer.score_lead(lead)
+    assert scorer.score_lead({**lead, "pit_moves_3yr": np.int64(2)}) == scorer.score_lead({**lead, "pit_moves_3yr": 2})
+
+
+def test_the_documents_zero_fill_is_asked_for_and_says_what_it_filled(scorer: LeadScorer, lead: Lead) -> None:
+    del lead["days_in_gap"]
+    lead["pit_moves_3yr"] = None
+    result = scorer.score_lead(lead, missing="document")
+    assert result["zero_filled"] == ["days_in_gap", "pit_moves_3yr"]
+    filled = scorer.score_lead({**lead, "days_in_gap": 0.0, "pit_moves_3yr": 0.0})
+    assert {**filled, "zero_filled": result["zero_filled"]} == result
+    with pytest.raises(BadInput, match="not a number"):
+        scorer.score_lead({**lead, "firm_aum_pit": "much"}, missing="document")
+    with pytest.raises(BadInput, match="choose one of refuse, document"):
+        scorer.score_lead(lead, missing="median")
+
+
+def test_reasons_are_the_largest_contributions_and_add_up_to_the_margin(scorer: LeadScorer, lead: Lead) -> None:
+    result = scorer.score_lead(lead, reasons=12)
+    sizes = [abs(reason["contribution"]) for reason in result["reasons"]]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(scorer.score_lead(lead, reasons=3)["reasons"]) == 3
+    other = scorer.score_lead({**lead, "pit_moves_3yr": 0.0}, reasons=12)
+    total = {id(item): sum(reason["contribution"] for reason in item["reasons"]) for item in (result, other)}
+    assert result["margin"] - total[id(result)] == pytest.approx(other["margin"] - total[id(other)], abs=1e-4)
+
+
+def test_a_row_of_a_table_that_cannot_be_scored_is_named(scorer: LeadScorer) -> None:
+    matrix = random_matrix(5)
+    table = {name: matrix[:, place] for place, name in enumerate(NAMES)}
+    table["days_in_gap"][3] = np.nan
+    with pytest.raises(BadInput, match=r"'days_in_gap' is nan but may not be missing \(row 3, lead '00Q3'\)"):
+        scorer.score_batch(pa.table({"lead_id": [f"00Q{row}" for row in range(5)], **table}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop_columns(["days_in_gap"]), "'days_in_gap' is missing from the table"),
+        (lambda table: table.append_column("tenure", table["days_in_gap"]), "column 'tenure' of the table is unknown"),
+        (
+            lambda table: table.set_column(1, "days_in_gap", pa.array(["1"])),
+            "'days_in_gap' is of type string in the table",
+        ),
+        (
+            lambda table: table.append_column("pit_mobility_tier_Highly_Mobile", table["days_in_gap"]),
+            "stands in the table twice",
+        ),
+    ],
+)
+def test_a_table_with_other_columns_is_refused(scorer: LeadScorer, change: object, message: str) -> None:
+    table = pa.table({name: [1.0] for name in NAMES})
+    with pytest.raises(BadInput, match=message):
+        scorer.score_batch(change(table))  # type: ignore[operator]
+
+
+def test_leads_of_another_kind_are_refused(scorer: LeadScorer) -> None:
+    with pytest.raises(BadInput, match="give a list of dicts, a DataFrame or an Arrow table"):
+        scorer.score_batch("leads")  # type: ignore[arg-type]
+
+
+def test_another_bucket_policy_can_be_used(models: Path, lead: Lead) -> None:
+    policy = BucketPolicy("absolute", (0.0, 0.0, 0.0))
+    result = LeadScorer(model_dir=str(models / "production"), bucket_policy=policy).score_lead(lead)
+    assert (result["score_bucket"], result["bucket_policy"]) == ("Very Hot", "absolute")
+
+
+def test_percentiles_rise_with_the_margin_and_reach_both_ends(scorer: LeadScorer) -> None:
+    margins = sorted([*scorer.reference_margins[::50], -50.0, 50.0])
+    ranks = [scorer.percentile(margin) for margin in margins]
+    assert ranks == sorted(ranks)  # type: ignore[type-var]
+    assert (ranks[0], ranks[-1]) == (0.0, 100.0)
+
+
+def test_one_lead_is_scored_without_pandas_sklearn_pyarrow_or_xgboost(models: Path, lead: Lead) -> None:
+    code = (
+        "import sys; from inference_pipeline import LeadScorer; "
+        f"LeadScorer(model_dir={str(models / 'production')!r}).score_lead({lead!r}); "
+        "print([name for name in ('pandas', 'sklearn', 'scipy', 'pyarrow', 'xgboost', 'yaml') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.strip() == "[]"
