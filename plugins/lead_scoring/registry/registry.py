@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lead_scoring.errors import BadInput, CheckFailed, Conflict
+from lead_scoring.errors import BadInput, CheckFailed, Conflict, LeadScoringError
 from lead_scoring.model.native import check_version
 from lead_scoring.registry.events import Event, EventLog
 from lead_scoring.registry.package import check_files, place_function, stored_manifest_digest
@@ -225,7 +225,8 @@ class Registry:
     def _commit(self, decide: Callable[[State], Event | None], request: str) -> State:
         """Append what ``decide`` makes of the present state, as often as somebody else is faster."""
         self._refuse_lost_events()
-        while True:
+        recorded: Event | None = None
+        while recorded is None:
             state = self.state()
             if request and any(event.request == request for event in self._log.read()):
                 break
@@ -234,10 +235,18 @@ class Registry:
                 break
             try:
                 self._log.append(event)
+                recorded = event
             except Conflict:
                 continue
-            break
-        self.refresh()
+        try:
+            self.refresh()
+        except LeadScoringError as error:
+            if recorded is None:
+                raise
+            raise type(error)(
+                f"event {recorded.number} ({recorded.kind} {recorded.version_id}) is recorded and holds, but the files "
+                f"derived from it are not up to date: {error}; then give the same command again"
+            ) from error
         return self.state()
 
     def _refuse_lost_events(self) -> None:

@@ -121,8 +121,10 @@ class LocalStore:
                     standing = self._check(name, if_generation)
                     generation = _date(private, after=standing)
                     private.replace(target)
-            finally:
-                private.unlink(missing_ok=True)
+            except BaseException:
+                with suppress(OSError):
+                    private.unlink(missing_ok=True)
+                raise
         except OSError as error:
             raise self._failed("write", name, error) from error
         _sync_folder(target.parent)
@@ -193,9 +195,9 @@ def _date(path: Path, after: int) -> int:
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename outlast a power cut. Readers have seen it already: a disk that cannot is no error here."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(handle)
-    finally:
-        os.close(handle)
+        finally:
+            os.close(handle)
