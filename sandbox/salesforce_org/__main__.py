@@ -14,12 +14,15 @@ from sandbox.salesforce_org.login import Account
 from sandbox.salesforce_org.org import Org
 from sandbox.salesforce_org.schema import read_lead_fields
 from sandbox.salesforce_org.server import OrgServer
+from sandbox.salesforce_org.values import RowError, record_id
 
 METADATA = Path(__file__).resolve().parents[2] / "include" / "salesforce"
 
 
 def read_leads(path: Path) -> list[dict[str, Any]]:
     """Leads to start with, from a Parquet table with ``lead_id`` and, where it has them, company and source.
+
+    Rows whose ``lead_id`` is not a record id are left out: no org can hold them, and the scoring sets them aside too.
 
     :raises ValueError: there is no ``lead_id`` column.
     """
@@ -36,7 +39,19 @@ def read_leads(path: Path) -> list[dict[str, Any]]:
     }
     table = table.select([name for name in known if name in table.column_names])
     leads = table.rename_columns([known[name] for name in table.column_names]).to_pylist()
-    return [{name: str(value) for name, value in lead.items() if value is not None} for lead in leads]
+    return [
+        {name: str(value) for name, value in lead.items() if value is not None}
+        for lead in leads
+        if _is_record_id(lead["Id"])
+    ]
+
+
+def _is_record_id(value: object) -> bool:
+    try:
+        record_id(str(value))
+    except RowError:
+        return False
+    return True
 
 
 def main(arguments: list[str] | None = None) -> int:

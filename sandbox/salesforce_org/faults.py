@@ -1,7 +1,8 @@
 """Switches that make the org misbehave the way real ones do.
 
 Each switch holds a number: 0 is off, a whole number n is "the next n times" (``lock_rows``: the first n attempts of
-every row), a fraction below 1 is the chance each time, drawn from a generator with a seed.
+every row), a fraction below 1 is the chance each time, drawn from a generator of its own with
+a seed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import random
 import threading
 import time
 import zlib
+from collections import Counter
 from typing import Any
 
 SWITCHES = {
@@ -28,13 +30,17 @@ SWITCHES = {
 
 
 class Faults:
-    """The switches and what is left of them. Safe for threads."""
+    """The switches and what is left of them. Safe for threads.
+
+    ``hits`` counts how often each fault happened.
+    """
 
     def __init__(self, values: dict[str, float] | None = None) -> None:
         self._lock = threading.Lock()
         self._values: dict[str, float] = dict.fromkeys(SWITCHES, 0)
         self._attempts: dict[str, int] = {}
-        self._random = random.Random(0)
+        self.hits: Counter[str] = Counter()
+        self._random = _generators(0)
         self.set(values or {})
 
     def set(self, values: dict[str, Any]) -> None:
@@ -50,7 +56,7 @@ class Faults:
         with self._lock:
             self._values.update(values)
             if "seed" in values:
-                self._random = random.Random(int(values["seed"]))
+                self._random = _generators(int(values["seed"]))
             if "lock_rows" in values:
                 self._attempts.clear()
 
@@ -65,33 +71,39 @@ class Faults:
         """Whether the fault happens this time. Uses up one of "the next n"."""
         with self._lock:
             value = self._values[name]
-            if value <= 0:
-                return False
-            if value < 1:
-                return self._random.random() < value
-            self._values[name] = value - 1
-            return True
+            happens = value > 0 and (value >= 1 or self._random[name].random() < value)
+            if value >= 1:
+                self._values[name] = value - 1
+            self.hits[name] += happens
+            return happens
 
     def locks(self, lead_id: str) -> bool:
         """Whether this attempt to write a row finds it locked."""
         with self._lock:
             value = self._values["lock_rows"]
-            if value <= 0:
-                return False
-            if value < 1:
-                return self._random.random() < value
-            self._attempts[lead_id] = self._attempts.get(lead_id, 0) + 1
-            return self._attempts[lead_id] <= value
+            if value >= 1:
+                self._attempts[lead_id] = self._attempts.get(lead_id, 0) + 1
+                happens = self._attempts[lead_id] <= value
+            else:
+                happens = value > 0 and self._random["lock_rows"].random() < value
+            self.hits["lock_rows"] += happens
+            return happens
 
     def refuses(self, lead_id: str) -> bool:
         """Whether the validation rule refuses this lead: a fixed share of all leads, by a digest of the id."""
         with self._lock:
-            share = self._values["reject_rows"]
-        return share > 0 and (zlib.crc32(lead_id.encode()) % 10_000) / 10_000 < share
+            happens = (zlib.crc32(lead_id.encode()) % 10_000) / 10_000 < self._values["reject_rows"]
+            self.hits["reject_rows"] += happens
+            return happens
 
     def pause(self) -> None:
         if (seconds := self._values["slow_seconds"]) > 0:
             time.sleep(seconds)
+
+
+def _generators(seed: int) -> dict[str, random.Random]:
+    """One a switch, so what one draws does not depend on how often another is asked."""
+    return {name: random.Random(f"{seed} {name}") for name in SWITCHES}
 
 
 def parse_faults(text: str) -> dict[str, float]:

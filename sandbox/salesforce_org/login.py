@@ -26,9 +26,9 @@ class Account:
     :param certificate: PEM file of the connected app's certificate or public key; JWT logins need it.
     """
 
-    username: str = "sandbox@example.com"
+    username: str = "integration@sandbox.example"
     password: str = "sandbox"
-    security_token: str = "token"
+    security_token: str = "sandbox"
     consumer_key: str = "lead-scoring"
     consumer_secret: str = "sandbox-secret"
     certificate: Path | None = None

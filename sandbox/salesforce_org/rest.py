@@ -25,7 +25,12 @@ ORGANIZATION = {
     "NamespacePrefix": None,
     "TrialExpirationDate": None,
 }
-USER = {"Id": USER_ID, "Username": "sandbox@example.com", "Name": "Sandbox User", "Email": "sandbox@example.com"}
+USER = {
+    "Id": USER_ID,
+    "Username": "integration@sandbox.example",
+    "Name": "Sandbox User",
+    "Email": "integration@sandbox.example",
+}
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lead_scoring.lead_ids import complete_id
 from lead_scoring.salesforce import ledger
 from lead_scoring.salesforce.client import connect
-from lead_scoring.salesforce.lead_ids import checksum
 from lead_scoring.salesforce.sync import sync
 from lead_scoring.salesforce.undo import undo
 from lead_scoring.settings import SalesforceSettings, load_settings
@@ -29,8 +29,7 @@ DAY = dt.date(2024, 12, 21)
 
 
 def lead_id(number: int) -> str:
-    short = f"00Q5e{number:010d}"
-    return short + checksum(short)
+    return complete_id(f"00Q5e{number:010d}")
 
 
 def score_rows(

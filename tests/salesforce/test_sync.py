@@ -82,7 +82,7 @@ def test_one_bad_row_does_not_fail_the_batch_and_is_accounted_for(desk: Desk) ->
     output = desk.sync(score_rows(scores))
     assert output.counts["accepted"] == 10
     assert output.counts["rejected"] == 4
-    codes = {entry["code"] for entry in output.figures["messages"]}
+    codes = {entry["code"] for entry in output.figures["problems"]}
     assert codes == {"MISSING_ID", "MALFORMED_ID", "BAD_VALUE", "ENTITY_IS_DELETED"}
 
 

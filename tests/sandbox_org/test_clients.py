@@ -59,16 +59,16 @@ def settings(server: OrgServer) -> SalesforceSettings:
 @pytest.fixture
 def sf(settings: SalesforceSettings) -> Salesforce:
     return Salesforce(
-        username="sandbox@example.com", password="sandbox", security_token="token", session=session(settings)
+        username="integration@sandbox.example", password="sandbox", security_token="sandbox", session=session(settings)
     )
 
 
 @pytest.mark.parametrize(
     ("login", "extra"),
     [
-        ("sandbox@example.com", {"security_token": "token"}),
-        ("sandbox@example.com", {"organization_id": ORGANIZATION_ID}),
-        ("sandbox@example.com", {"consumer_key": "lead-scoring", "private_key": "<key>"}),
+        ("integration@sandbox.example", {"security_token": "sandbox"}),
+        ("integration@sandbox.example", {"organization_id": ORGANIZATION_ID}),
+        ("integration@sandbox.example", {"consumer_key": "lead-scoring", "private_key": "<key>"}),
         (None, {"consumer_key": "lead-scoring", "consumer_secret": "sandbox-secret", "domain": "acme.my"}),
     ],
     ids=["password and token", "password from a known network", "JWT", "client credentials"],
@@ -98,13 +98,13 @@ def test_airflows_hook_logs_in_and_writes(
 
 def test_a_wrong_password_or_key_is_refused(settings: SalesforceSettings) -> None:
     with pytest.raises(SalesforceAuthenticationFailed, match="INVALID_LOGIN"):
-        Salesforce(username="sandbox@example.com", password="x", security_token="y", session=session(settings))
+        Salesforce(username="integration@sandbox.example", password="x", security_token="y", session=session(settings))
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     with pytest.raises(SalesforceAuthenticationFailed, match="Signature verification failed"):
         Salesforce(
-            username="sandbox@example.com",
+            username="integration@sandbox.example",
             consumer_key="lead-scoring",
             privatekey=other.decode(),
             session=session(settings),

@@ -1,1 +1,11 @@
 """Salesforce: preflight, diff, sync through Bulk API 2.0, ledger, undo and status."""
+
+from __future__ import annotations
+
+from lead_scoring.salesforce.client import connect, lead_list_url, logging_in
+from lead_scoring.salesforce.session import session
+from lead_scoring.salesforce.status import status
+from lead_scoring.salesforce.sync import sync
+from lead_scoring.salesforce.undo import undo
+
+__all__ = ["connect", "lead_list_url", "logging_in", "session", "status", "sync", "undo"]

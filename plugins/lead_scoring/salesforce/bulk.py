@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lead_scoring.errors import BadInput, Transient
+from lead_scoring.errors import BadInput, NotFound, Transient
 from lead_scoring.salesforce.client import LostReply, OrgClient
 from lead_scoring.salesforce.journal import Journal
 
@@ -90,26 +90,26 @@ def close(client: OrgClient, job_id: str) -> None:
             client.request("PATCH", f"jobs/ingest/{job_id}", repeat=False, json={"state": "UploadComplete"})
             return
         except LostReply:
-            if client.get(f"jobs/ingest/{job_id}")["state"] != "Open":
-                return
+            try:
+                if client.get(f"jobs/ingest/{job_id}")["state"] != "Open":
+                    return
+            except NotFound:
+                return  # only a job that ended can go
             client.pause(attempt)
     raise Transient(f"job {job_id} could not be closed; run the sync again")
 
 
 def withdraw(client: OrgClient, job_id: str) -> None:
-    """Abort a job if it has not been closed, so that it never will be. A job that was closed is left alone.
-
-    :raises NotFound: the job is gone.
-    """
+    """Abort a job if it has not been closed, so that it never will be. One that was closed, or is gone, is let be."""
     for attempt in range(client.settings.max_attempts):
-        if client.get(f"jobs/ingest/{job_id}")["state"] != "Open":
-            return
         try:
+            if client.get(f"jobs/ingest/{job_id}")["state"] != "Open":
+                return
             client.request("PATCH", f"jobs/ingest/{job_id}", repeat=False, json={"state": "Aborted"})
         except LostReply:
             client.pause(attempt)
-        except BadInput:
-            return  # it ended at this very moment: its results tell
+        except BadInput:  # gone (NotFound is one), or closed by another attempt at this very moment
+            return
     raise Transient(f"job {job_id} could not be aborted; run the sync again")
 
 

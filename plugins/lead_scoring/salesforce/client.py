@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -21,7 +21,11 @@ LOGIN_KEYS = (
     "username", "password", "security_token", "organizationId", "consumer_key", "consumer_secret", "privatekey_file",
     "privatekey", "domain", "instance_url", "session_id",
 )  # fmt: skip
-SANDBOX_LOGIN = {"username": "sandbox@example.com", "password": "sandbox", "security_token": "token"}
+SANDBOX_LOGIN = {
+    "username": "integration@sandbox.example",
+    "password": "sandbox",
+    "security_token": "sandbox",
+}
 LONGEST_PAUSE_SECONDS = 60.0
 RECORDS_PER_READ = 2000  # composite/sobjects takes this many ids a call
 BUSY = (429, 500, 502, 503, 504)
@@ -31,35 +35,52 @@ class LostReply(Transient):
     """A write was sent and no usable reply came back: it may have been done. Ask before doing it again."""
 
 
+@contextmanager
+def logging_in(settings: SalesforceSettings) -> Generator[None, None, None]:
+    """Around a login by simple-salesforce or ``SalesforceHook.get_conn()``: its errors become the library's.
+
+    :raises BadInput: the org refuses the login, or there is too little of one.
+    :raises Transient: the org does not answer.
+    """
+    from simple_salesforce.exceptions import SalesforceAuthenticationFailed
+
+    where = settings.endpoint or "its login page"
+    try:
+        yield
+    except TypeError:
+        raise BadInput(
+            "the Salesforce login is incomplete; it needs username, password and security_token, or username, "
+            "consumer_key and privatekey_file, or domain, consumer_key and consumer_secret"
+        ) from None
+    except SalesforceAuthenticationFailed as error:
+        code = error.code
+        if code in BUSY:
+            raise Transient(f"Salesforce at {where} answered the login with {code}; try again") from error
+        raise BadInput(f"Salesforce at {where} refused the login: {error}") from error
+    except requests.RequestException as error:
+        raise Transient(f"Salesforce at {where} did not answer the login: {type(error).__name__}: {error}") from error
+
+
 def connect(settings: SalesforceSettings, login: Mapping[str, Any] | None = None) -> Salesforce:
     """Log in without Airflow.
 
-    :param login: arguments of ``simple_salesforce.Salesforce``; by default those in the environment as
-        ``SALESFORCE_USERNAME``, ``SALESFORCE_CONSUMER_KEY`` and so on, and for a sandbox endpoint the sandbox's own.
-    :raises BadInput: there is no login, or the org refuses it.
+    :param login: arguments of ``simple_salesforce.Salesforce``; the sandbox org needs none.
+    :raises BadInput: there is no login, it has an unknown key, or the org refuses it.
     :raises Transient: the org does not answer.
     """
     from simple_salesforce import Salesforce
-    from simple_salesforce.exceptions import SalesforceAuthenticationFailed
 
     if login is None:
-        named = {key: os.environ.get(f"SALESFORCE_{key.upper()}") for key in LOGIN_KEYS}
-        login = {key: value for key, value in named.items() if value} or (SANDBOX_LOGIN if settings.endpoint else {})
+        login = SANDBOX_LOGIN if settings.endpoint else {}
     if unknown := sorted(set(login) - set(LOGIN_KEYS)):
         raise BadInput(f"Salesforce login has the unknown key {unknown[0]!r}; the keys are {list(LOGIN_KEYS)}")
-    try:
+    with logging_in(settings):
         return Salesforce(version=settings.api_version, session=session(settings), **login)
-    except TypeError:
-        raise BadInput(
-            f"Salesforce login has only {sorted(login)}; set SALESFORCE_USERNAME, SALESFORCE_PASSWORD and "
-            "SALESFORCE_SECURITY_TOKEN, or the consumer key with a secret or private key"
-        ) from None
-    except SalesforceAuthenticationFailed as error:
-        raise BadInput(f"Salesforce refused the login of {login.get('username', 'the app')}: {error}") from error
-    except requests.RequestException as error:
-        raise Transient(
-            f"Salesforce at {settings.endpoint or 'login.salesforce.com'} did not answer: {error}"
-        ) from error
+
+
+def lead_list_url(sf: Salesforce, settings: SalesforceSettings) -> str:
+    """Where a person sees the leads of the org."""
+    return f"{settings.endpoint}/" if settings.endpoint else f"https://{sf.sf_instance}/lightning/o/Lead/list"
 
 
 class OrgClient:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lead_scoring.errors import BadInput
 from lead_scoring.salesforce.fields import MappedField, digests, encode, unusable
-from lead_scoring.salesforce.lead_ids import long_id
+from lead_scoring.salesforce.lead_ids import long_id, normal_ids
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -132,7 +132,7 @@ def _compare_batch(
         raise BadInput(
             f"scores are of {[str(day) for day in days]}, the run's as-of date is {as_of}; give that day's scores"
         )
-    ids = pa.array([_normal(text) for text in batch["lead_id"].cast("string").to_pylist()], pa.string())
+    ids = pa.array(normal_ids(batch["lead_id"].cast("string").to_pylist()), pa.string())
     encoded = {item.name: encode(item, batch[item.column]) for item in fields}
     digest = pa.array(digests(fields, encoded))
     known = _state_of(ids, state)
@@ -168,11 +168,6 @@ def _compare_batch(
         before, after = row["previous_bucket"], row["bucket"]
         if before is not None and before != after:
             diff.bucket_changes[before, after] += 1
-
-
-def _normal(text: str | None) -> str | None:
-    """The 18-character id; what is no id stays as it is, so that it can be reported."""
-    return long_id(text) or text
 
 
 def _state_of(ids: pa.Array, state: pa.Table | None) -> dict[str, pa.Array]:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
-LEAD_ID_PATTERN = r"^00Q[0-9A-Za-z]{12}(?:[0-9A-Za-z]{3})?$"
-_LEAD_ID = re.compile(LEAD_ID_PATTERN)
+from lead_scoring.lead_ids import complete_id, valid_lead_ids
 
-
-def checksum(short: str) -> str:
-    """The last three of 18 characters: for each five, which are capitals, as a number of five bits."""
-    return "".join(
-        ALPHABET[sum(1 << place for place, letter in enumerate(short[start : start + 5]) if "A" <= letter <= "Z")]
-        for start in (0, 5, 10)
-    )
+_LEAD_ID = re.compile(r"00Q[0-9A-Za-z]{12}(?:[0-9A-Za-z]{3})?")
 
 
 def long_id(text: str | None) -> str | None:
     """The 18-character form of a Lead id, or None if it is not one."""
-    if text is None or not _LEAD_ID.match(text):
+    if text is None or not _LEAD_ID.fullmatch(text):
         return None
-    full = text[:15] + checksum(text[:15])
-    return full if len(text) == 15 or text == full else None
+    full = complete_id(text[:15])
+    return full if text in {text[:15], full} else None
+
+
+def normal_ids(texts: Sequence[str | None]) -> list[str | None]:
+    """The 18-character ids; what is no id stays as it is, so that it can be reported."""
+    valid = valid_lead_ids(texts).tolist()
+    return [text if good else long_id(text) or text for text, good in zip(texts, valid, strict=True)]

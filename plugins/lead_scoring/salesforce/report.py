@@ -46,7 +46,8 @@ def figures_of(
         "api_requests": dict(quota),
         "interrupted_run": interrupted,
         "dry_run_reason": "",
-        "messages": [],
+        "messages": {},
+        "problems": [],
     }
 
 
@@ -94,14 +95,15 @@ def write_report(
     import pyarrow.parquet as pq
 
     left = [row for row in last_tries(of_run) if row["status"] != ledger.ACCEPTED]
-    figures = {**figures, "messages": messages_of(left)}
+    problems = problems_of(left)
+    figures = {**figures, "problems": problems, "messages": messages_of(problems)}
     pq.write_table(pa.Table.from_pylist(left, schema=ledger.schema()), work / "not_accepted.parquet")
     (work / "report.json").write_bytes(canonical_json({"counts": counts, "figures": figures}))
     files = {name: work / name for name in ("report.json", "not_accepted.parquet")}
     return StageOutput(files=files, counts=counts, figures=figures)
 
 
-def messages_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def problems_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What the org said, by code, most frequent first, with one lead as an example."""
     by_code: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -118,7 +120,12 @@ def messages_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def judge(counts: Mapping[str, int], messages: Sequence[Mapping[str, Any]], settings: SalesforceSettings) -> None:
+def messages_of(problems: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Message to how many rows it stopped."""
+    return {f"{entry['code']}: {entry['message']}": entry["count"] for entry in problems}
+
+
+def judge(counts: Mapping[str, int], problems: Sequence[Mapping[str, Any]], settings: SalesforceSettings) -> None:
     """Whether the run may be called a success.
 
     :raises CheckFailed: refusals are above the thresholds, or nothing was accepted of what was to change.
@@ -126,7 +133,7 @@ def judge(counts: Mapping[str, int], messages: Sequence[Mapping[str, Any]], sett
     """
     changed, parked, leads = counts["changed"], counts["parked"], counts["leads"]
     passing = counts[ledger.EXHAUSTED] + counts[ledger.UNPROCESSED]
-    said = "; ".join(f"{entry['count']} x {entry['code']}" for entry in messages[:3])
+    said = "; ".join(f"{entry['count']} x {entry['code']}" for entry in problems[:3])
     for refused, error in ((counts[ledger.REJECTED], CheckFailed), (counts[ledger.REJECTED] + passing, Transient)):
         if refused and (
             refused == changed

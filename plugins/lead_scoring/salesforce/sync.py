@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.salesforce import ledger
 from lead_scoring.salesforce.client import OrgClient
-from lead_scoring.salesforce.diff import Change, compare
+from lead_scoring.salesforce.diff import Change, Diff, compare
 from lead_scoring.salesforce.fields import MappedField, canonical, fields_for, load_fields
 from lead_scoring.salesforce.journal import active, unfinished_run
 from lead_scoring.salesforce.preflight import check_fields, check_quota
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def sync(
-    sf: Salesforce,
+    sf: Salesforce | None,
     *,
     warehouse: Warehouse,
     state: ObjectStore,
@@ -35,7 +38,7 @@ def sync(
     run_key: str,
     settings: SalesforceSettings,
     config_folder: Path,
-    work: Path,
+    work: Path | None = None,
     dry_run: bool = False,
     approved: bool = False,
     retry_parked: bool = False,
@@ -46,54 +49,66 @@ def sync(
     calling this again after any error or kill sends nothing twice.
 
     :param sf: a logged-in client: ``connect(settings)``, or ``SalesforceHook(session=session(settings)).get_conn()``.
+        None for a dry run that does not look at the org.
     :param state: object store for the journal.
     :param scores: Parquet files with the columns of ``lead_scores``, all of the day ``as_of``.
+    :param work: folder for ``report.json`` and ``not_accepted.parquet``; without it the output has no files.
     :param dry_run: say what would change, send nothing.
     :param approved: a person has seen that more leads than ``max_bucket_change_share`` change bucket.
     :param retry_parked: send values again that the org refused, after the reason was removed in the org.
-    :returns: files ``report.json`` and ``not_accepted.parquet``; counts leads = unchanged + parked + changed, changed =
-        accepted + rejected + exhausted + unprocessed.
+    :returns: counts leads = unchanged + parked + changed, changed = accepted + rejected + exhausted + unprocessed.
     :raises BadInput: the org is not ready, or the scores are older than those last synced.
     :raises CheckFailed: too many leads would change bucket, or too many rows were refused.
     :raises Transient: the org stayed out of reach or too many rows were left; try again.
     """
-    client = OrgClient(sf, settings)
+    if sf is None and not dry_run:
+        raise BadInput("a sync needs a Salesforce login; only a dry run does without")
     sql_folder = config_folder.parent / "sql"
     mapped = load_fields(config_folder)
     fields = fields_for(mapped, _columns(scores))
-    check_fields(client, fields)
-    transfer = Transfer(client, warehouse, state, mapped, sql_folder, work)
-    settled = None if dry_run else transfer.settle()
-    _refuse_older(state, as_of)
-    diff = compare(
-        scores,
-        ledger.query(warehouse, sql_folder, "salesforce_lead_state"),
-        fields,
-        as_of=as_of,
-        refresh_before_days=settings.refresh_before_days,
-        retry_parked=retry_parked,
-    )
-    quota = check_quota(client, sum(change.problem is None for change in diff.changes))
-    figures = figures_of(diff, settings, quota, settled or unfinished_run(state))
-    if dry_run:
-        figures["dry_run_reason"] = "dry run: nothing was sent"
-        return write_report(work, counts_of(diff, [], None), figures, [])
+    client = OrgClient(sf, settings) if sf is not None else None
+    if client is not None:
+        check_fields(client, fields)
+    with ExitStack() as stack:
+        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="salesforce-")))
+        transfer = Transfer(client, warehouse, state, mapped, sql_folder, folder) if client and not dry_run else None
+        interrupted = transfer.settle() if transfer else unfinished_run(state)
+        _refuse_older(state, as_of)
+        diff = compare(
+            scores,
+            ledger.query(warehouse, sql_folder, "salesforce_lead_state"),
+            fields,
+            as_of=as_of,
+            refresh_before_days=settings.refresh_before_days,
+            retry_parked=retry_parked,
+        )
+        quota = check_quota(client, sum(change.problem is None for change in diff.changes)) if client else {}
+        figures = figures_of(diff, settings, quota, interrupted)
+        if transfer is None:
+            no_ids = diff.leads > 0 and all(change.problem for change in diff.changes) and not diff.unchanged
+            figures["dry_run_reason"] = "no row has a Salesforce id" if no_ids else "asked for, nothing was sent"
+            output = write_report(folder, counts_of(diff, [], None), figures, [])
+        else:
+            _check_blast_radius(diff, settings, approved)
+            rows = _plan(transfer, diff.changes, fields, run_key, as_of)
+            if rows:
+                transfer.run(run_key, "sync", as_of.isoformat(), rows)
+            elif ledger.TABLE not in warehouse.tables() or warehouse.partition(ledger.TABLE, run_key) is None:
+                ledger.write(warehouse, sql_folder, run_key, 0, [], folder)  # that nothing changed is on record too
+            of_run = ledger.query(warehouse, sql_folder, ledger.TABLE, run_key=run_key)
+            counts = counts_of(diff, rows, of_run)
+            output = write_report(folder, counts, figures, of_run.to_pylist() if of_run is not None else [])
+            judge(counts, output.figures["problems"], settings)
+    return output if work else replace(output, files={})
+
+
+def _check_blast_radius(diff: Diff, settings: SalesforceSettings, approved: bool) -> None:
     if diff.bucket_change_share > settings.max_bucket_change_share and not approved:
         raise CheckFailed(
             f"{sum(diff.bucket_changes.values())} of {diff.leads} leads would change bucket "
             f"({diff.bucket_change_share:.1%}; setting salesforce.max_bucket_change_share is "
             f"{settings.max_bucket_change_share:.0%}); look at a dry run, then approve"
         )
-    rows = _plan(transfer, diff.changes, fields, run_key, as_of)
-    if rows:
-        transfer.run(run_key, "sync", as_of.isoformat(), rows)
-    elif ledger.TABLE not in warehouse.tables() or warehouse.partition(ledger.TABLE, run_key) is None:
-        ledger.write(warehouse, sql_folder, run_key, 0, [], work)  # a run that changed nothing is on record too
-    of_run = ledger.query(warehouse, sql_folder, ledger.TABLE, run_key=run_key)
-    counts = counts_of(diff, rows, of_run)
-    output = write_report(work, counts, figures, of_run.to_pylist() if of_run is not None else [])
-    judge(counts, output.figures["messages"], settings)
-    return output
 
 
 def _columns(scores: Sequence[Path]) -> list[str]:

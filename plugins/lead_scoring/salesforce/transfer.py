@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +66,7 @@ class Transfer:
         for number, part in enumerate(journal.data["parts"]):
             if part["job_id"] is None:
                 continue
-            with suppress(NotFound):  # the job is gone: _collect asks for the values instead
-                withdraw(self.client, part["job_id"])
+            withdraw(self.client, part["job_id"])
             self._collect(rows, journal.rows(number), part["job_id"])
         _close(rows, "the try was interrupted before this row was sent")
         self._record(journal, rows)

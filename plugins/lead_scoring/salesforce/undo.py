@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,7 @@ from lead_scoring.salesforce import ledger
 from lead_scoring.salesforce.client import OrgClient
 from lead_scoring.salesforce.fields import MappedField, canonical, digest_of, load_fields
 from lead_scoring.salesforce.preflight import check_fields, check_quota
-from lead_scoring.salesforce.report import judge, messages_of
+from lead_scoring.salesforce.report import judge, messages_of, problems_of
 from lead_scoring.salesforce.transfer import Row, Transfer
 from lead_scoring.settings import SalesforceSettings
 from lead_scoring.stage import StageOutput, canonical_json
@@ -35,17 +38,17 @@ def undo(
     run_key: str,
     settings: SalesforceSettings,
     config_folder: Path,
-    work: Path,
+    work: Path | None = None,
     dry_run: bool = False,
 ) -> StageOutput:
     """Restore the previous values of the leads that a run changed, field by field.
 
     A field is left as it is where the org no longer has what the run wrote: a person edited it, or a later run
-    wrote it. Undo later runs first. Doing it twice changes nothing more; the ledger has it as run ``undo-<run_key>``.
+    wrote it. Undo later runs first. Doing it twice changes nothing more; the ledger has it as ``undo-<run_key>``.
 
-    :returns: file ``undo.json`` with everything that was left; counts leads = changed + left + unchanged, changed =
-        accepted + rejected + exhausted + unprocessed, and ``fields_left``; figures ``left``, the first of what
-        was left.
+    :param work: folder for ``undo.json``, which lists everything that was left; without it the output has no files.
+    :returns: counts leads = changed + left + unchanged, changed = accepted + rejected + exhausted + unprocessed, and
+        ``fields_left``; figures ``left``, the first of what was left and why.
     :raises NotFound: the ledger has no such run.
     :raises CheckFailed: the org refused too many rows.
     :raises Transient: the org stayed out of reach; try again.
@@ -54,19 +57,22 @@ def undo(
     sql_folder = config_folder.parent / "sql"
     fields = load_fields(config_folder)
     check_fields(client, fields)
-    transfer = Transfer(client, warehouse, state, fields, sql_folder, work)
-    if not dry_run:
-        transfer.settle()
-    if ledger.TABLE not in warehouse.tables() or warehouse.partition(ledger.TABLE, run_key) is None:
-        raise NotFound(f"the ledger has no run {run_key!r}; `sync status` lists the runs")
-    found = ledger.query(warehouse, sql_folder, "salesforce_undo_rows", run_key=run_key)
-    entries = found.to_pylist() if found is not None else []
-    undo_key = f"undo-{run_key}"
-    rows, left = _plan(client, entries, fields, run_key, undo_key)
-    check_quota(client, len(rows))
-    if rows and not dry_run:
-        transfer.run(undo_key, "undo", rows[0]["as_of"].isoformat(), rows)
-    return _report(rows, left, len(entries), settings, work, dry_run)
+    with ExitStack() as stack:
+        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="salesforce-")))
+        transfer = Transfer(client, warehouse, state, fields, sql_folder, folder)
+        if not dry_run:
+            transfer.settle()
+        if ledger.TABLE not in warehouse.tables() or warehouse.partition(ledger.TABLE, run_key) is None:
+            raise NotFound(f"the ledger has no run {run_key!r}; `sync status` lists the runs")
+        found = ledger.query(warehouse, sql_folder, "salesforce_undo_rows", run_key=run_key)
+        entries = found.to_pylist() if found is not None else []
+        undo_key = f"undo-{run_key}"
+        rows, left = _plan(client, entries, fields, run_key, undo_key)
+        check_quota(client, len(rows))
+        if rows and not dry_run:
+            transfer.run(undo_key, "undo", rows[0]["as_of"].isoformat(), rows)
+        output = _report(rows, left, len(entries), settings, folder, dry_run)
+    return output if work else replace(output, files={})
 
 
 def _plan(
@@ -149,13 +155,14 @@ def _report(
         **{name: statuses[name] for name in (ledger.ACCEPTED, ledger.REJECTED, ledger.EXHAUSTED, ledger.UNPROCESSED)},
     }
     refused = [row for row in rows if row["status"] != ledger.ACCEPTED]
-    messages = [] if dry_run else messages_of(refused)
+    problems = [] if dry_run else problems_of(refused)
     figures = {
         "left": list(left[:SHOWN]),
-        "messages": messages,
+        "problems": problems,
+        "messages": messages_of(problems),
         "dry_run_reason": "dry run: nothing was sent" if dry_run else "",
     }
     (work / "undo.json").write_bytes(canonical_json({"counts": counts, "figures": {**figures, "left": list(left)}}))
     if not dry_run:
-        judge(counts, messages, settings)
+        judge(counts, problems, settings)
     return StageOutput(files={"undo.json": work / "undo.json"}, counts=counts, figures=figures)
