@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lead_scoring.scoring import LeadScorer
+from lead_scoring.scoring.http import MAX_BYTES, MAX_LEADS, handle
+
+Lead = dict[str, float | None]
+
+
+def post(scorer: LeadScorer, content: Any, **query: str) -> tuple[int, dict[str, Any]]:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    status, answer, _ = handle(scorer, "POST", "/", query, body)
+    return status, answer
+
+
+def test_the_documents_request_gets_the_documents_response(scorer: LeadScorer, lead: Lead) -> None:
+    assert post(scorer, lead) == (200, scorer.score_lead(lead))
+
+
+def test_many_leads_are_answered_in_their_order(scorer: LeadScorer, lead: Lead) -> None:
+    leads = [{"lead_id": f"00Q{number}", **lead, "pit_moves_3yr": float(number)} for number in range(20)]
+    status, answer = post(scorer, {"leads": leads})
+    assert status == 200
+    assert answer["results"] == [scorer.score_lead(item) for item in leads]
+
+
+def test_one_wrong_lead_refuses_the_batch_and_is_named(scorer: LeadScorer, lead: Lead) -> None:
+    status, answer = post(scorer, {"leads": [lead, {"lead_id": "00Q1"}, lead]})
+    assert status == 422
+    assert "1 of 3 leads cannot be scored" in answer["error"]
+    assert answer["errors"][0]["index"] == 1
+    assert "00Q1" in answer["errors"][0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"", 400, "not JSON"),
+        (b"\xff\xfe", 400, "not JSON"),
+        (b"[]", 400, "must be an object"),
+        (b'{"a": NaN}', 400, "NaN is not JSON"),
+        (b'{"a": 1, "a": 2}', 400, "given twice"),
+        (b'{"a":' * 100_000, 400, "nested too deeply"),
+        (b'{"a": ' + b"9" * 5000 + b"}", 400, "not JSON"),
+        (b" " * (MAX_BYTES + 1), 413, "send fewer leads"),
+        (b"{}", 422, "is missing"),
+        (b'{"leads": []}', 422, "at least one lead"),
+        (b'{"leads": [1], "more": 1}', 422, "no other key"),
+        (b'{"leads": ["a"]}', 422, "1 of 1 leads"),
+        (json.dumps({"leads": [{}] * (MAX_LEADS + 1)}).encode(), 413, "at most 1000"),
+        (b'{"days_in_gap": 1e999}', 422, "is missing"),
+    ],
+)
+def test_a_request_that_is_not_carried_out_says_why(scorer: LeadScorer, body: bytes, status: int, message: str) -> None:
+    found, answer = post(scorer, body)
+    assert (found, message in answer["error"]) == (status, True), answer
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "status"),
+    [
+        ("GET", "/", {}, 405),
+        ("POST", "/healthz", {}, 405),
+        ("GET", "/admin", {}, 404),
+        ("POST", "/", {"missing": "median"}, 400),
+        ("POST", "/", {"reasons": "-1"}, 400),
+        ("POST", "/", {"reasons": "1e3"}, 400),
+        ("POST", "/", {"verbose": "1"}, 400),
+    ],
+)
+def test_other_methods_paths_and_parameters_are_refused(
+    scorer: LeadScorer, lead: Lead, method: str, path: str, query: dict[str, str], status: int
+) -> None:
+    found, answer, headers = handle(scorer, method, path, query, json.dumps(lead).encode())
+    assert found == status
+    assert answer["error"]
+    assert (found == 405) == ("Allow" in headers)
+
+
+def test_what_goes_wrong_inside_is_logged_and_not_told(
+    scorer: LeadScorer, lead: Lead, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("/secret/path")
+
+    monkeypatch.setattr(type(scorer), "score_lead", fail)
+    assert post(scorer, lead) == (500, {"error": "internal error; it was logged"})
+    assert "/secret/path" in caplog.text
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_no_body_makes_an_internal_error(scorer: LeadScorer, body: bytes) -> None:
+    status, answer, _ = handle(scorer, "POST", "/", {}, body)
+    assert status in {400, 422}
+    json.dumps(answer, allow_nan=False)
