@@ -132,6 +132,8 @@ with DAG(
     registered = UpdateRegistryOperator(
         task_id="update_registry",
         packaged=packaged.output,
+        trained=trained.output,
+        calibrated=calibrated.output,
         reason="release {{ run_id }}",
         trigger_rule="none_failed",  # approve_release is skipped when nobody asked for it
         doc_md="Exactly one version is in production. The event log says who, when and why.",

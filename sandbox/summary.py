@@ -46,18 +46,28 @@ def _performance(console: Console, figures: dict[str, Any]) -> None:
 
 
 def _calibration(console: Console, figures: dict[str, Any]) -> None:
-    table = Table(title="Calibration: in sample as the document has it, cross-fit beside it", title_justify="left")
-    for name in ("method", "in-sample Brier", "in-sample log loss", "cross-fit Brier", "cross-fit log loss", "chosen"):
-        table.add_column(name, justify="left" if name == "method" else "right")
-    for method, cross_fit in figures["cross_fit"].items():
-        in_sample = figures["in_sample"].get(method, {})
+    in_sample = {row["method"]: row for row in figures["comparison"]["in_sample"]["rows"]}
+    cross_fit = figures["comparison"]["cross_fit"]
+    table = Table(
+        title=f"Calibration on {cross_fit['n']:,} leads, {cross_fit['positives']} conversions: "
+        "in sample as the document has it, cross-fit beside it",
+        title_justify="left",
+    )
+    table.add_column("method")
+    for name in ("in-sample Brier", "in-sample log loss", "cross-fit Brier", "cross-fit log loss"):
+        table.add_column(name, justify="right")
+    table.add_column("chosen")
+    for row in cross_fit["rows"]:
+        method = row["method"]
+        beside = in_sample.get(method, {})
         table.add_row(
             method,
-            _number(in_sample.get("brier_score")), _number(in_sample.get("log_loss")),
-            _number(cross_fit.get("brier_score")), _number(cross_fit.get("log_loss")),
+            _number(beside.get("brier")), _number(beside.get("log_loss")),
+            _number(row["brier"]), _number(row["log_loss"]),
             "yes" if method == figures["selected"] else "",
         )  # fmt: skip
     console.print(table)
+    console.print(figures["reason"])
 
 
 def _buckets(console: Console, published: dict[str, Any], calibrated: dict[str, Any]) -> None:
@@ -68,7 +78,9 @@ def _buckets(console: Console, published: dict[str, Any], calibrated: dict[str, 
     for bucket, count in buckets.items():
         table.add_row(bucket, f"{count:,}")
     console.print(table)
-    console.print(f"Bucket policy: {calibrated['bucket_policy']}")
+    policy = calibrated["bucket_policy"]
+    cuts = ", ".join(f"{name} from {cut:.4f}" for name, cut in zip(buckets, policy["cuts"], strict=False))
+    console.print(f"Bucket policy {policy['name']}: {cuts}")
 
 
 def _sync(console: Console, synced: dict[str, Any]) -> None:
@@ -91,5 +103,5 @@ def _files(console: Console, models: Path) -> None:
 
 def _number(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 1 else f"{value:.3f}"
+        return f"{value:.6f}" if abs(value) < 0.2 else f"{value:.4f}"
     return "" if value is None else str(value)

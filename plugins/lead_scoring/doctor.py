@@ -76,11 +76,19 @@ def _champion(pipeline: Pipeline) -> Iterator[Check]:
 
 
 def _buckets(pipeline: Pipeline) -> Iterator[Check]:
+    from lead_scoring.calibration import unreachable
+    from lead_scoring.model.buckets import POLICIES, freeze_policy
+
     version = pipeline.registry.champion()
     if version is None:
         return
-    for policy, message in pipeline.bucket_advice(version).items():
-        yield Check(f"buckets ({policy})", WARN if message else OK, message or "every bucket is reached")
+    scorer = pipeline.scorer(version)
+    reachable = scorer.calibrator.apply(scorer.reference_margins)
+    for name in POLICIES:
+        policy = freeze_policy(name, pipeline.settings.buckets, reachable, scorer.base_rate)
+        problems = unreachable(policy, reachable)
+        used = " (the champion's)" if name == scorer.bucket_policy.name else ""
+        yield Check(f"buckets {name}{used}", WARN if problems else OK, "; ".join(problems) or "every bucket is reached")
 
 
 def _freshness(pipeline: Pipeline, today: dt.date) -> Iterator[Check]:

@@ -18,22 +18,39 @@ class UpdateRegistryOperator(StageOperator):
     """Register the package and make it the champion if the gate agrees.
 
     :param packaged: manifest of ``hash_version`` (templated).
+    :param trained: manifest of ``train_model``: its holdout is what the gate judges on (templated).
+    :param calibrated: manifest of ``calibrate_model`` (templated).
     :param reason: why, for the registry's history (templated).
     """
 
-    template_fields: Sequence[str] = ("packaged", "reason")
+    template_fields: Sequence[str] = ("packaged", "trained", "calibrated", "reason")
     operator_extra_links = (ModelCardLink(),)
 
-    def __init__(self, *, packaged: Mapping[str, Any], reason: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        packaged: Mapping[str, Any],
+        trained: Mapping[str, Any],
+        calibrated: Mapping[str, Any],
+        reason: str,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(outlets=[PRODUCTION_MODEL], **kwargs)
         self.packaged = packaged
+        self.trained = trained
+        self.calibrated = calibrated
         self.reason = reason
         self.model_card_url = ""
 
     def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
         run = context["dag_run"]
         registered = pipeline.update_registry(
-            manifest(self.packaged), actor=f"{run.dag_id}/{run.run_id}", reason=self.reason
+            manifest(self.packaged),
+            manifest(self.trained),
+            manifest(self.calibrated),
+            actor=f"{run.dag_id}/{run.run_id}",
+            reason=self.reason,
+            request=f"{run.dag_id}/{run.run_id}",
         )
         figures = registered.figures
         self.model_card_url = pipeline.model_card_url(figures["version"])

@@ -1,0 +1,103 @@
+"""Settings become clients: stores, warehouse, registry, catalog."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lead_scoring.catalog import FeatureSet, load_catalog
+from lead_scoring.errors import BadInput, NotFound
+from lead_scoring.settings import Settings
+from lead_scoring.stage import sha256_bytes, sha256_file
+from lead_scoring.storage import ObjectStore, open_store
+
+if TYPE_CHECKING:
+    from lead_scoring.registry import Registry
+    from lead_scoring.scoring import LeadScorer
+    from lead_scoring.warehouse import Warehouse
+
+CHAMPION = "champion"  # as a feature set: the one that the production model was trained on
+
+
+class Clients:
+    """What the stages work with, made when first needed.
+
+    :param settings: where things are and how they are done.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @functools.cached_property
+    def runs(self) -> ObjectStore:
+        return open_store(self.settings.location(self.settings.storage.runs))
+
+    @functools.cached_property
+    def models(self) -> ObjectStore:
+        return open_store(self.settings.location(self.settings.storage.models))
+
+    @functools.cached_property
+    def warehouse(self) -> Warehouse:
+        from lead_scoring.warehouse import open_warehouse
+
+        return open_warehouse(self.settings)
+
+    @functools.cached_property
+    def registry(self) -> Registry:
+        from lead_scoring.registry import Registry
+
+        return Registry(self.models)
+
+    @functools.cached_property
+    def code_digest(self) -> str:
+        """Digest of the library, the SQL and the catalog: other code never takes over the results of this code."""
+        library = Path(__file__).parents[1]
+        files = [*library.rglob("*.py"), *self.settings.sql_folder.rglob("*.sql")]
+        files += self.settings.config_folder.glob("feature_catalog.yaml")
+        return sha256_bytes("".join(sorted(sha256_file(path) for path in files)).encode())[:16]
+
+    def model_card_url(self, version: str) -> str:
+        """Where people read the card of a version: the configured address, else the Cloud Storage console."""
+        path = f"production/model_card_{version}.md"
+        if self.settings.storage.models_url:
+            return f"{self.settings.storage.models_url}/{path}"
+        if self.models.uri.startswith("gs://"):
+            bucket_and_prefix = self.models.uri.removeprefix("gs://")
+            return f"https://console.cloud.google.com/storage/browser/_details/{bucket_and_prefix}/{path}"
+        return Path(self.models.uri, path).as_uri()
+
+    def as_of(self, text: str | dt.date | None, run_day: dt.date) -> dt.date:
+        """The as-of date of a run.
+
+        :param text: ISO date, or empty for the configured default, or else the day of the run.
+        :param run_day: the day (UTC) on which the run was asked for.
+        :raises BadInput: not a date, or after ``run_day``: that world is not known yet.
+        """
+        text = text or self.settings.features.default_as_of or run_day
+        try:
+            as_of = text if isinstance(text, dt.date) else dt.date.fromisoformat(text)
+        except ValueError:
+            raise BadInput(f"as_of is {text!r}; it must be a date like 2024-12-21") from None
+        if as_of > run_day:
+            raise BadInput(f"as_of is {as_of}, after {run_day}; use the day of the run or an earlier one")
+        return as_of
+
+    def feature_set(self, name: str = "") -> FeatureSet:
+        return load_catalog(self.settings.config_folder).feature_set(name or self.settings.features.feature_set)
+
+    def champion(self) -> str:
+        """:raises NotFound: nothing was promoted yet."""
+        version = self.registry.champion()
+        if version is None:
+            raise NotFound(
+                f"the registry in {self.models.uri} has no production version; run lead_scoring_release, "
+                "or `lead-scoring registry promote`"
+            )
+        return version
+
+    def scorer(self, version: str) -> LeadScorer:
+        from lead_scoring.scoring import LeadScorer
+
+        return LeadScorer(version, model_dir=f"{self.models.uri}/production")

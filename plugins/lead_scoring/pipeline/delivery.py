@@ -1,0 +1,163 @@
+"""From a champion to Salesforce: score, publish, sync, and the proof of each afterwards."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lead_scoring.pipeline.clients import Clients
+from lead_scoring.stage import Manifest, find_manifest, run_stage
+
+
+class Delivery(Clients):
+    """The stages of a day, in order."""
+
+    def batch_score(self, features: Manifest, version: str, shard: str) -> Manifest:
+        """Score one shard of the feature table with one version.
+
+        :param shard: logical name of the shard in the features manifest.
+        """
+        from lead_scoring.scoring import score_shard
+
+        as_of = dt.date.fromisoformat(features.as_of)
+        return run_stage(
+            self.runs, "batch_score", as_of,
+            {"features": features.digest, "version": version, "shard": shard, "code": self.code_digest},
+            lambda work: score_shard(
+                self.scorer(version), features.fetch(self.runs, shard),
+                as_of=as_of, run_key=features.key, settings=self.settings.scoring, work=work,
+            ),
+        )  # fmt: skip
+
+    def score_shards(self, features: Manifest) -> list[str]:
+        """Logical names of the shards that get a score: one mapped task each."""
+        return sorted(name for name in features.files if name.startswith("shards/score-"))
+
+    def publish_scores(self, features: Manifest, scored: Sequence[Manifest], version: str) -> Manifest:
+        """Audit all scored shards together, then replace the day's partition of ``lead_scores`` in one step."""
+        from lead_scoring.scoring import audit_scores, publish_partition
+
+        as_of = dt.date.fromisoformat(features.as_of)
+        inputs = {
+            "features": features.digest,
+            "scored": [item.digest for item in scored],
+            "version": version,
+            "code": self.code_digest,
+        }
+        published = run_stage(
+            self.runs, "publish_scores", as_of, inputs,
+            lambda work: audit_scores(
+                self.warehouse,
+                as_of=as_of,
+                shards=[item.fetch(self.runs, "scores.parquet") for item in scored],
+                rejected=[item.fetch(self.runs, "rejected.parquet") for item in scored],
+                expected=features.fetch_all(self.runs, "shards/score-"),
+                version=version, run_key=features.key, settings=self.settings,
+                work=work,
+            ),
+        )  # fmt: skip
+        publish_partition(
+            self.warehouse, as_of,
+            published.fetch_all(self.runs, "scores/"), published.fetch(self.runs, "rejected.parquet"),
+        )  # fmt: skip
+        return published
+
+    def sync_salesforce(
+        self, features: Manifest, published: Manifest, salesforce: Any, *, dry_run: bool = False, approved: bool = False
+    ) -> Manifest:
+        """Send what changed to Salesforce. Never answered from an earlier run: the org may have changed since.
+
+        :param salesforce: a logged-in ``simple_salesforce.Salesforce``.
+        :param approved: a person agreed that many leads change their bucket.
+        """
+        files = published.fetch_all(self.runs, "scores/")
+        numbered = not features.figures["has_ids"]
+        report = self.sync_files(
+            files,
+            salesforce,
+            as_of=dt.date.fromisoformat(published.as_of),
+            run_key=published.key,
+            dry_run=dry_run or numbered,
+            approved=approved,
+        )
+        if numbered:
+            report["figures"]["dry_run_reason"] = "the feature table has no Salesforce ids, its rows were numbered"
+        elif dry_run:
+            report["figures"]["dry_run_reason"] = "the run asked for it"
+        inputs = {"scores": published.digest}
+        return Manifest(
+            "sync_salesforce", published.key, published.as_of, inputs, {}, report["counts"], report["figures"]
+        )
+
+    def sync_files(
+        self,
+        files: Sequence[Path],
+        salesforce: Any,
+        *,
+        as_of: dt.date,
+        run_key: str,
+        dry_run: bool = False,
+        approved: bool = False,
+    ) -> dict[str, Any]:
+        """The sync over score files: ``counts`` and ``figures``."""
+        from lead_scoring.salesforce import sync
+
+        with tempfile.TemporaryDirectory(prefix="sync-") as work:
+            output = sync(
+                salesforce,
+                warehouse=self.warehouse,
+                state=self.runs,
+                scores=files,
+                as_of=as_of,
+                run_key=run_key,
+                settings=self.settings.salesforce,
+                config_folder=self.settings.config_folder,
+                work=Path(work),
+                dry_run=dry_run,
+                approved=approved,
+            )
+        return {"counts": dict(output.counts), "figures": dict(output.figures)}
+
+    def sync_undo(self, run: str, salesforce: Any, *, dry_run: bool = False) -> dict[str, Any]:
+        """Restore what a sync run changed, except where somebody edited the field since."""
+        from lead_scoring.salesforce import undo
+
+        with tempfile.TemporaryDirectory(prefix="undo-") as work:
+            output = undo(
+                salesforce,
+                warehouse=self.warehouse,
+                state=self.runs,
+                run_key=run,
+                settings=self.settings.salesforce,
+                config_folder=self.settings.config_folder,
+                work=Path(work),
+                dry_run=dry_run,
+            )
+        return {"counts": dict(output.counts), "figures": dict(output.figures)}
+
+    def sync_status(self) -> dict[str, Any]:
+        from lead_scoring.salesforce import status
+
+        return status(warehouse=self.warehouse, state=self.runs, config_folder=self.settings.config_folder)
+
+    def why(self, lead_id: str, on: dt.date | None) -> dict[str, Any]:
+        """From the score of a lead back to its data, computed again."""
+        from lead_scoring.scoring import why
+
+        return why(
+            self.warehouse, lead_id, on=on, scorer_for=self.scorer, sql_folder=self.settings.sql_folder, run=self._run
+        )
+
+    def why_all(self, run: str) -> dict[str, Any]:
+        """Every published score of a run, computed again."""
+        from lead_scoring.scoring import why_all
+
+        with tempfile.TemporaryDirectory(prefix="why-") as work:
+            return why_all(self.warehouse, run, scorer_for=self.scorer, work=Path(work))
+
+    def _run(self, key: str) -> Mapping[str, Any] | None:
+        found = find_manifest(self.runs, "materialize_features", key)
+        return None if found is None else found.inputs

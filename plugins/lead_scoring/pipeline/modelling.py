@@ -1,0 +1,301 @@
+"""From source tables to a champion: materialize, train, calibrate, version, register."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lead_scoring.catalog import FeatureSet
+from lead_scoring.errors import CheckFailed
+from lead_scoring.pipeline.clients import CHAMPION, Clients
+from lead_scoring.stage import Manifest, StageOutput, run_key, run_stage, sha256_bytes
+
+
+class Modelling(Clients):
+    """The stages of a release, in order."""
+
+    def load_source(self, folder: Path) -> dict[str, int]:
+        """Raw tables of a folder into the embedded warehouse. Returns rows by table."""
+        from lead_scoring.features import load_source
+
+        return {name: info.rows for name, info in load_source(self.warehouse, folder).items()}
+
+    def materialize_features(
+        self, as_of: dt.date, *, feature_set: str = "", features: str = "", scorable_only: bool = False
+    ) -> Manifest:
+        """Features as of a date, from the warehouse or from a ready table.
+
+        :param feature_set: a name in the catalog; empty: the configured one; ``champion``: the production model's.
+        :param features: path of a ready feature table (Parquet, or a warehouse table); empty: compute from the source.
+        :param scorable_only: leave out the labelled leads: enough to score, not to train.
+        """
+        from lead_scoring.features import SOURCE_TABLES, bring, materialize, publish_features, table_digest
+
+        version = self.champion() if feature_set == CHAMPION else None
+        chosen = self.feature_set(self.registry.show(version)["feature_set"] if version else feature_set)
+        options = {"as_of": as_of, "feature_set": chosen, "settings": self.settings.features}
+        inputs: dict[str, Any] = {
+            "feature_set": chosen.digest,
+            "version": version,
+            "scorable_only": scorable_only,
+            "max_rejected_share": self.settings.features.max_rejected_share,
+            "rows_per_shard": self.settings.features.rows_per_shard,
+            "label_window_days": self.settings.features.label_window_days,
+            "code": self.code_digest,
+        }
+        if features:
+            inputs["table"] = table_digest(features)
+
+            def build(work: Path) -> StageOutput:
+                return bring(features, work=work, **options)
+
+        else:
+            inputs["source"] = self.warehouse.fingerprint(SOURCE_TABLES)
+
+            def build(work: Path) -> StageOutput:
+                return materialize(
+                    self.warehouse,
+                    sql_folder=self.settings.sql_folder,
+                    work=work,
+                    scorable_only=scorable_only,
+                    **options,
+                )
+
+        manifest = run_stage(self.runs, "materialize_features", as_of, inputs, build)
+        publish_features(
+            self.warehouse,
+            as_of,
+            manifest.fetch_all(self.runs, "shards/"),
+            manifest.fetch(self.runs, "rejected.parquet"),
+        )
+        return manifest
+
+    def train_model(self, features: Manifest, *, accept_findings: str = "") -> Manifest:
+        """Look for leaks, then fit. :raises CheckFailed: a leak finding that nobody accepted."""
+        from lead_scoring.features import tripwire
+        from lead_scoring.training import train
+
+        as_of, chosen, shared = self._upstream(features)
+        training = self.settings.training
+        train_files = features.fetch_all(self.runs, "shards/train-")
+        score_files = features.fetch_all(self.runs, "shards/score-")
+        leak = run_stage(
+            self.runs, "leak_tripwire", as_of, {**shared, "seed": training.seed},
+            lambda work: tripwire(train_files, score_files, feature_set=chosen, seed=training.seed, work=work),
+        )  # fmt: skip
+        self._stop_on(leak.figures["findings"], accept_findings)
+        trained = run_stage(
+            self.runs, "train_model", as_of,
+            {**shared, "training": _plain(training), "window": self.settings.features.label_window_days},
+            lambda work: train(
+                train_files, feature_set=chosen, as_of=as_of, settings=training,
+                label_window_days=self.settings.features.label_window_days, work=work,
+            ),
+        )  # fmt: skip
+        return _with(trained, leakage=leak.figures, leak_key=leak.key)
+
+    def calibrate_model(
+        self, features: Manifest, trained: Manifest, *, bucket_policy: str = "", accept_findings: str = ""
+    ) -> Manifest:
+        """Choose a calibrator, freeze the bucket policy, write the document's four files.
+
+        :raises CheckFailed: degenerate buckets that nobody accepted.
+        """
+        from lead_scoring.calibration import calibrate_stage
+
+        as_of, chosen, _ = self._upstream(features)
+        buckets = self.settings.buckets
+        if bucket_policy:
+            buckets = dataclasses.replace(buckets, policy=bucket_policy)
+        inputs = {
+            "trained": trained.digest,
+            "calibration": _plain(self.settings.calibration),
+            "buckets": _plain(buckets),
+            "code": self.code_digest,
+        }
+        calibrated = run_stage(
+            self.runs, "calibrate_model", as_of, inputs,
+            lambda work: calibrate_stage(
+                trained.fetch(self.runs, "scores.parquet"),
+                trained.fetch(self.runs, "model.ubj"),
+                trained.fetch(self.runs, "training_report.json"),
+                feature_set=chosen, as_of=as_of, calibration=self.settings.calibration, buckets=buckets, work=work,
+            ),
+        )  # fmt: skip
+        self._stop_on(calibrated.figures.get("findings", []), accept_findings)
+        # A copy under the document's names for people to open. The metadata is last: it names what it belongs to.
+        for name in ("calibrated_model.pkl", "calibration_lookup_table.csv", "calibration_curves.png"):
+            self.models.upload(calibrated.fetch(self.runs, name), f"calibrated/{name}")
+        metadata = "calibration_metadata.json"
+        self.models.upload(calibrated.fetch(self.runs, metadata), f"calibrated/{metadata}")
+        return calibrated
+
+    def hash_version(
+        self, features: Manifest, trained: Manifest, calibrated: Manifest, *, accept_findings: str = ""
+    ) -> Manifest:
+        """Compute the version id, judge it against the champion for its card, and publish the package.
+
+        A version that is published already stays as it is: the same model of the same day is the same version.
+        """
+        from lead_scoring.model.native import PackageManifest
+        from lead_scoring.packaging import version_of
+        from lead_scoring.registry import publish_package
+
+        as_of, chosen, _ = self._upstream(features)
+        version = version_of(
+            model=trained.fetch(self.runs, "model.ubj"),
+            calibrator=calibrated.fetch(self.runs, "calibrator.json"),
+            bucket_policy=calibrated.fetch(self.runs, "bucket_policy.json"),
+            calibration_metadata=calibrated.fetch(self.runs, "calibration_metadata.json"),
+            feature_set=chosen,
+            as_of=as_of,
+        )
+        if not self.models.exists(f"production/manifest_{version}.json"):
+            publish_package(
+                self.models, self._package(features, trained, calibrated, version, accept_findings), version
+            )
+        data = self.models.read(f"production/manifest_{version}.json")
+        found = PackageManifest.from_bytes(data, version)
+        shown = ("performance", "calibration", "gate", "findings", "accepted_findings")
+        figures = {
+            "version_id": version,
+            "manifest_digest": sha256_bytes(data),
+            "feature_set": found.feature_set,
+            **{name: found.details[name] for name in shown},
+        }
+        inputs = {item.stage: item.digest for item in (features, trained, calibrated)}
+        key = run_key(as_of, {"stage": "hash_version", **inputs})
+        return Manifest("hash_version", key, features.as_of, inputs, {}, {"files": len(found.files)}, figures)
+
+    def _package(
+        self, features: Manifest, trained: Manifest, calibrated: Manifest, version: str, accept_findings: str
+    ) -> dict[str, Path]:
+        """The files of a version. Built once for the same inputs, so that a retry publishes the same bytes."""
+        from lead_scoring.packaging import package
+        from lead_scoring.scoring import function_files
+
+        as_of, chosen, _ = self._upstream(features)
+        run = {item.stage: {"key": item.key, "digest": item.digest} for item in (features, trained, calibrated)}
+        findings = [*trained.figures["leakage"]["findings"], *calibrated.figures.get("findings", [])]
+        accepted = accept_findings if findings else None
+
+        def made(name: str) -> Path:
+            return calibrated.fetch(self.runs, name)
+
+        def build(work: Path) -> StageOutput:
+            return package(
+                model=trained.fetch(self.runs, "model.ubj"),
+                training_report=trained.fetch(self.runs, "training_report.json"),
+                calibrator=made("calibrator.json"),
+                bucket_policy=made("bucket_policy.json"),
+                calibration_metadata=made("calibration_metadata.json"),
+                lookup=made("calibration_lookup_table.csv"),
+                curves=made("calibration_curves.png"),
+                lift_chart=made("lift_chart.png"),
+                pickle=made("calibrated_model.pkl"),
+                reference=made("reference.parquet"),
+                feature_set=chosen,
+                as_of=as_of,
+                run={**run, "counts": dict(features.counts), "features": dict(features.figures)},
+                findings=findings,
+                accepted_findings=accepted,
+                gate=self.gate(trained, calibrated),
+                leakage=trained.figures["leakage"],
+                history=self.registry.entries(),
+                code_version=self.code_digest,
+                function_files=function_files(),
+                work=work,
+            )
+
+        inputs = {"run": run, "version": version, "accepted": accepted, "code": self.code_digest}
+        built = run_stage(self.runs, "package", as_of, inputs, build)
+        return {name: built.fetch(self.runs, name) for name in built.files}
+
+    def gate(self, trained: Manifest, calibrated: Manifest) -> dict[str, Any]:
+        """The challenger against today's champion, on the challenger's holdout: leads that neither was fitted on."""
+        from lead_scoring.packaging import gate_release
+
+        champion = self.registry.champion()
+        verdict = gate_release(
+            scores=trained.fetch(self.runs, "scores.parquet"),
+            calibrator=calibrated.fetch(self.runs, "calibrator.json"),
+            holdout=trained.fetch(self.runs, "holdout.parquet"),
+            champion=None if champion is None else self.scorer(champion),
+            settings=self.settings.gate,
+        )
+        return {"champion": champion, **verdict.to_dict()}
+
+    def update_registry(
+        self,
+        packaged: Manifest,
+        trained: Manifest,
+        calibrated: Manifest,
+        *,
+        actor: str,
+        reason: str,
+        request: str = "",
+        force: bool = False,
+        promote: bool = True,
+    ) -> Manifest:
+        """Register the package and, if the gate agrees, make it the champion.
+
+        :param request: an id of the run, so that its retry cannot promote a second time.
+        :param force: promote against the gate's verdict; ``reason`` is recorded with the event.
+        :raises CheckFailed: the gate said no or could not tell. The version stays staged.
+        """
+        figures = packaged.figures
+        version = figures["version_id"]
+        self.registry.register(
+            version,
+            manifest_digest=figures["manifest_digest"],
+            performance=figures["performance"],
+            calibration=figures["calibration"],
+            feature_set=figures["feature_set"],
+            run=packaged.key,
+            actor=actor,
+            reason=reason,
+        )
+        previous = self.registry.champion()
+        gate = None
+        if promote and previous != version:
+            gate = self.gate(trained, calibrated)
+            if not gate["accepted"] and not force:
+                raise CheckFailed(
+                    f"version {version} was not promoted and stays staged: {'; '.join(gate['reasons'])} "
+                    f"(to promote it all the same: lead-scoring registry promote {version} --reason WHY)"
+                )
+            self.registry.promote(version, reason, actor, expected=previous or "", request=request)
+        made = {
+            "version": version,
+            "previous_champion": previous,
+            "status": self.registry.show(version)["status"],
+            "gate": gate,
+            "performance": figures["performance"],
+            "calibration": figures["calibration"],
+        }
+        return Manifest("update_registry", packaged.key, packaged.as_of, {"packaged": packaged.digest}, {}, {}, made)
+
+    def _stop_on(self, findings: Sequence[Mapping[str, Any]], accepted: str) -> None:
+        if findings and not accepted:
+            raise CheckFailed(
+                "; ".join(str(item["message"]) for item in findings)
+                + "; accept with --accept-findings REASON (in Airflow: accept_findings) or change the data"
+            )
+
+    def _upstream(self, features: Manifest) -> tuple[dt.date, FeatureSet, dict[str, Any]]:
+        chosen = self.feature_set(str(features.figures["feature_set"]))
+        shared = {"features": features.digest, "feature_set": chosen.digest, "code": self.code_digest}
+        return dt.date.fromisoformat(features.as_of), chosen, shared
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    """A settings section as JSON values."""
+    return json.loads(json.dumps(dataclasses.asdict(section)))
+
+
+def _with(manifest: Manifest, **figures: Any) -> Manifest:
+    return dataclasses.replace(manifest, figures={**manifest.figures, **figures})
