@@ -179,6 +179,18 @@ def test_another_bucket_policy_can_be_used(models: Path, lead: Lead) -> None:
     assert (result["score_bucket"], result["bucket_policy"]) == ("Very Hot", "absolute")
 
 
+def test_a_policy_can_be_named(models: Path, scorer: LeadScorer) -> None:
+    def named(name: str) -> BucketPolicy:
+        return LeadScorer(model_dir=str(models / "production"), bucket_policy=name).bucket_policy
+
+    assert named("absolute").cuts == (0.7, 0.5, 0.3)
+    assert named("lift") == scorer.bucket_policy
+    codes = named("capacity").assign(scorer.calibrator.apply(np.array(scorer.reference_margins)))
+    assert (codes == 0).mean() == pytest.approx(0.05, abs=0.01)
+    with pytest.raises(BadInput, match="choose one of absolute, lift, capacity"):
+        named("percentile")
+
+
 def test_percentiles_rise_with_the_margin_and_reach_both_ends(scorer: LeadScorer) -> None:
     margins = sorted([*scorer.reference_margins[::50], -50.0, 50.0])
     ranks = [scorer.percentile(margin) for margin in margins]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lead_scoring.errors import BadInput
-from lead_scoring.model.buckets import ACTIONS, BUCKETS, BucketPolicy
+from lead_scoring.model.buckets import ACTIONS, BUCKETS, BucketPolicy, freeze_policy
 from lead_scoring.model.calibrators.logistic import sigmoid
 from lead_scoring.scoring.lead_checks import MISSING, LeadChecks
 from lead_scoring.scoring.loading import LoadedPackage, champion, load_package, registered_digest, split_model_dir
@@ -34,7 +34,8 @@ class LeadScorer:
 
     :param model_version: ``v1-YYYYMMDD-<8 hex>``; None takes the version in production.
     :param model_dir: folder or ``gs://`` address of the packages; the registry is looked for beside it.
-    :param bucket_policy: replaces the packaged policy: a :class:`BucketPolicy`, or its dict.
+    :param bucket_policy: replaces the packaged policy: ``absolute``, ``lift`` or ``capacity`` (computed from what the
+        package holds and ``settings.buckets``, unless it is the packaged one), a :class:`BucketPolicy`, or its dict.
     :param manifest_digest: SHA-256 the manifest must have, if the caller knows it; otherwise the registry is asked.
     :raises NotFound: the folder or the version does not exist.
     :raises CheckFailed: the package is not what was registered, or does not score here as it did when packaged.
@@ -44,7 +45,7 @@ class LeadScorer:
         self,
         model_version: str | None = None,
         model_dir: str = "models/production",
-        bucket_policy: BucketPolicy | Mapping[str, Any] | None = None,
+        bucket_policy: BucketPolicy | Mapping[str, Any] | str | None = None,
         *,
         manifest_digest: str | None = None,
     ) -> None:
@@ -53,14 +54,13 @@ class LeadScorer:
         package = load_package(packages, version, manifest_digest or registered_digest(parent, version))
         self._use(package, bucket_policy)
 
-    def _use(self, package: LoadedPackage, bucket_policy: BucketPolicy | Mapping[str, Any] | None) -> None:
+    def _use(self, package: LoadedPackage, bucket_policy: BucketPolicy | Mapping[str, Any] | str | None) -> None:
         self.package = package
         self.model_version = package.version
         self.feature_names = package.spec.feature_names
         self.calibrator = package.calibrator
         self.calibrator_digest = sha256_bytes(canonical_json(dict(package.spec.calibrator)))[:16]
-        chosen = bucket_policy or package.spec.bucket_policy
-        self.bucket_policy = chosen if isinstance(chosen, BucketPolicy) else BucketPolicy.from_dict(chosen)
+        self.bucket_policy = _policy(package, bucket_policy)
         self.base_rate = package.spec.base_rate
         self.reference_margins = package.spec.reference_margins
         self.checks = LeadChecks(package.spec, package.version)
@@ -159,3 +159,17 @@ class LeadScorer:
             if "lead_id" in lead:
                 result["lead_id"] = lead["lead_id"]
         return results
+
+
+def _policy(package: LoadedPackage, wanted: BucketPolicy | Mapping[str, Any] | str | None) -> BucketPolicy:
+    if isinstance(wanted, BucketPolicy):
+        return wanted
+    packaged = BucketPolicy.from_dict(package.spec.bucket_policy)
+    if not wanted or wanted == packaged.name:
+        return packaged
+    if not isinstance(wanted, str):
+        return BucketPolicy.from_dict(wanted)
+    from lead_scoring.settings import load_settings
+
+    reference = package.calibrator.apply(np.asarray(package.spec.reference_margins, dtype=np.float64))
+    return freeze_policy(wanted, load_settings().buckets, reference, package.spec.base_rate)
