@@ -10,6 +10,8 @@ import re
 import sys
 import threading
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -70,6 +72,22 @@ class GcsServer(ThreadingHTTPServer):
         with self._lock:
             self._counts[what] += 1
             return every > 0 and self._counts[what] % every == 0
+
+
+@contextmanager
+def running(*buckets: str) -> Generator[GcsServer, None, None]:
+    """A server with these buckets, in a thread of this process."""
+    server = GcsServer()
+    for bucket in buckets:
+        server.objects.create_bucket(bucket)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lead_scoring.registry.package import publish_package
 from lead_scoring.registry.registry import Registry
 from lead_scoring.stage import sha256_bytes
 from lead_scoring.storage import ObjectStore, open_store
+from sandbox.gcs_server.server import running
 
 FIGURES: dict[str, Any] = {
     "performance": {
@@ -70,8 +71,16 @@ class Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ObjectStore:
-    return open_store(tmp_path / "models")
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Generator[ObjectStore, None, None]:
+    """A local folder, or what the test asks for: ``parametrize("store", ["local", "gcs"], indirect=True)``."""
+    if getattr(request, "param", "local") == "local":
+        yield open_store(tmp_path / "models")
+        return
+    with running("bucket") as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.endpoint)
+        yield open_store("gs://bucket/models")
 
 
 @pytest.fixture

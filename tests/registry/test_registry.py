@@ -1,9 +1,10 @@
-"""What the registry promises to the people who release."""
+"""What the registry promises to the people who release, in a local folder and in Cloud Storage."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lead_scoring.registry.package import publish_package
 from lead_scoring.registry.registry import REGISTRY_FILE, Registry
 from lead_scoring.storage import ObjectStore
 
+pytestmark = pytest.mark.parametrize("store", ["local", "gcs"], indirect=True)
 Three = tuple[str, str, str]
 
 
@@ -263,3 +265,21 @@ def test_a_log_that_lost_its_last_events_takes_no_new_ones(
     with pytest.raises(CheckFailed, match="derived from 4 events, the log has 3"):
         Registry(store).promote(three[1], "release", "cli:maria")
     assert not store.exists("registry/events/00000004.json")
+
+
+def test_of_racing_rollbacks_of_one_champion_exactly_one_is_carried_out(
+    registry: Registry, store: ObjectStore, three: Three
+) -> None:
+    for version in three:
+        registry.promote(version, "release", "cli:maria")
+
+    def roll_back(number: int) -> bool:
+        try:
+            Registry(store).rollback("bad lift", f"cli:{number}", expected=three[2])
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(roll_back, range(8))).count(True) == 1
+    assert Registry(store).champion() == three[1]
