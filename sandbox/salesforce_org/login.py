@@ -78,12 +78,15 @@ def token_login(org: Org, account: Account, form: dict[str, str], authorization:
 
 
 def soap_login(org: Org, account: Account, body: bytes, version: str, base: str) -> tuple[int, str]:
-    """``/services/Soap/u/<version>``: status and envelope of the answer."""
+    """``/services/Soap/u/<version>``: status and envelope of the answer to a login or logout."""
     try:
         root = ElementTree.fromstring(body)
     except ElementTree.ParseError:
         return 500, _fault("INVALID_LOGIN", "not an XML document")
     values = {element.tag.rpartition("}")[2]: element.text or "" for element in root.iter()}
+    if "logout" in values:
+        org.close_session(values.get("sessionId", ""))
+        return 200, ENVELOPE.format(body="<logoutResponse/>")
     if not _password_matches(account, values.get("username"), values.get("password"), values.get("organizationId")):
         return 500, _fault("INVALID_LOGIN", "Invalid username, password, security token; or user locked out.")
     user = (

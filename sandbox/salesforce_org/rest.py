@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox.salesforce_org.jobs import FINAL, JobError, Jobs
 from sandbox.salesforce_org.org import ORGANIZATION_ID, USER_ID, Org, now_text
-from sandbox.salesforce_org.soql import SoqlError, parse
+from sandbox.salesforce_org.soql import Query, SoqlError, parse
 from sandbox.salesforce_org.values import RowError, record_id
 
 RECORDS_PER_PAGE = 2000
@@ -31,6 +31,7 @@ USER = {
     "Name": "Sandbox User",
     "Email": "integration@sandbox.example",
 }
+OTHERS: dict[str, dict[str, Any]] = {"Organization": ORGANIZATION, "User": USER}
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ class Rest:
                 return Reply(
                     200, {**self._about(request), "fields": fields, "recordTypeInfos": [], "childRelationships": []}
                 )
+            case ["GET", "sobjects", entity, one_id] if OTHERS.get(entity, {}).get("Id") == one_id:
+                return Reply(200, self._record(request, entity, OTHERS[entity], OTHERS[entity]))
             case [method, "sobjects", "Lead", lead_id]:
                 return self._one_lead(request, method, lead_id)
             case ["PATCH", "composite", "sobjects"]:
@@ -154,10 +157,12 @@ class Rest:
 
     def _query(self, request: Request, text: str, start: int, name: str) -> Reply:
         query = parse(text, self._known)
+        if request.query.get("columns") == "true":
+            return Reply(200, {"entityName": query.object, "columnMetadata": self._columns(query)})
         if query.object == "Lead":
             records = query.run(self._org.leads(deleted=name == "queryAll"))
         else:
-            records = query.run([ORGANIZATION if query.object == "Organization" else USER])
+            records = query.run([OTHERS[query.object]])
         if query.fields is None:
             return Reply(200, {"totalSize": len(records), "done": True, "records": []})
         page = records[start : start + RECORDS_PER_PAGE]
@@ -167,6 +172,23 @@ class Rest:
             cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
             body["nextRecordsUrl"] = f"{self._root(request)}/{name}/{cursor}-{start + len(page)}"
         return Reply(200, body)
+
+    def _columns(self, query: Query) -> list[dict[str, Any]]:
+        """What a query would return: the Salesforce CLI asks before it draws a table."""
+        kinds = {name: field.describe()["soapType"] for name, field in self._org.fields.items()}
+        return [
+            {
+                "columnName": name,
+                "displayName": name,
+                "aggregate": False,
+                "custom": name.endswith("__c"),
+                "joinColumns": [],
+                "textType": kinds.get(name) == "xsd:string",
+                "numberType": kinds.get(name) == "xsd:double",
+                "booleanType": kinds.get(name) == "xsd:boolean",
+            }
+            for name in query.fields or ()
+        ]
 
     def _next_page(self, request: Request, locator: str, name: str) -> Reply:
         cursor, _, start = locator.rpartition("-")
@@ -180,10 +202,9 @@ class Rest:
         if entity == "Lead":
             found = self._org.field(name)
             return found.name if found else None
-        others: dict[str, dict[str, Any]] = {"Organization": ORGANIZATION, "User": USER}
-        if entity not in others:
+        if entity not in OTHERS:
             raise SoqlError(f"sObject type '{entity}' is not supported.", "INVALID_TYPE")
-        return {key.lower(): key for key in others[entity]}.get(name.lower())
+        return {key.lower(): key for key in OTHERS[entity]}.get(name.lower())
 
     def _record(self, request: Request, entity: str, record: Mapping[str, Any], names: Any) -> dict[str, Any]:
         url = f"{self._root(request)}/sobjects/{entity}/{record['Id']}"

@@ -123,6 +123,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve_login(self, path: str, body: bytes) -> Reply:
         server, base = self.server, self._base()
+        if path == "/services/oauth2/revoke":
+            form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+            server.org.close_session(form.get("token", ""))
+            return Reply(200)
         if match := SOAP_PATH.fullmatch(path):
             status, envelope = soap_login(server.org, server.account, body, match[1], base)
             return Reply(status, envelope.encode(), {"Content-Type": "text/xml; charset=UTF-8"})
