@@ -6,10 +6,13 @@ import argparse
 import datetime as dt
 import getpass
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lead_scoring.errors import BadInput
 from lead_scoring.settings import load_settings
 
 if TYPE_CHECKING:
@@ -58,8 +61,28 @@ def pipeline(options: argparse.Namespace, **overrides: Any) -> Pipeline:
     return Pipeline(load_settings(overrides=changed))
 
 
+@contextmanager
+def private_pipeline(options: argparse.Namespace) -> Generator[Pipeline, None, None]:
+    """A pipeline whose warehouse and runs are a folder of this command only: a try leaves nothing behind."""
+    with tempfile.TemporaryDirectory(prefix="lead-scoring-") as folder:
+        yield pipeline(
+            options,
+            warehouse__engine="duckdb",
+            warehouse__folder=f"{folder}/warehouse",
+            storage__runs=f"{folder}/runs",
+        )
+
+
 def today() -> dt.date:
     return dt.datetime.now(dt.UTC).date()
+
+
+def as_date(text: str, name: str) -> dt.date:
+    """:raises BadInput: not an ISO date; ``name`` says which argument it was."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"{name} is {text!r}; it must be a date like 2024-12-21") from None
 
 
 def actor() -> str:

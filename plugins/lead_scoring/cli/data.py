@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.cli.common import add, add_as_of, add_feature_set, emit, group, pairs, pipeline, today
+from lead_scoring.cli.common import (
+    add,
+    add_as_of,
+    add_feature_set,
+    emit,
+    group,
+    pairs,
+    pipeline,
+    private_pipeline,
+    today,
+)
 from lead_scoring.errors import BadInput, CheckFailed
 
 
@@ -59,8 +68,7 @@ def run_build(options: argparse.Namespace) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with tempfile.TemporaryDirectory(prefix="features-") as folder:
-        lines = _private(options, Path(folder))
+    with private_pipeline(options) as lines:
         lines.load_source(options.source)
         made = lines.materialize_features(lines.as_of(options.as_of, today()), feature_set=options.feature_set)
         shards = made.fetch_all(lines.runs, "shards/")
@@ -78,8 +86,7 @@ def run_build(options: argparse.Namespace) -> None:
 def run_audit(options: argparse.Namespace) -> None:
     from lead_scoring.features import audit
 
-    with tempfile.TemporaryDirectory(prefix="audit-") as folder:
-        lines = _private(options, Path(folder))
+    with private_pipeline(options) as lines:
         lines.load_source(options.source)
         made = audit(
             lines.warehouse,
@@ -95,13 +102,3 @@ def run_audit(options: argparse.Namespace) -> None:
     if moved:
         names = ", ".join(f"{name} ({count:,} leads)" for name, count in moved.items())
         raise CheckFailed(f"past values moved with later knowledge: {names}; give every source row a true recorded_at")
-
-
-def _private(options: argparse.Namespace, folder: Path) -> Any:
-    """A pipeline whose warehouse and runs are a folder of this command only: a try leaves nothing behind."""
-    return pipeline(
-        options,
-        warehouse__engine="duckdb",
-        warehouse__folder=str(folder / "warehouse"),
-        storage__runs=str(folder / "runs"),
-    )

@@ -38,7 +38,7 @@ def run_doctor(options: argparse.Namespace) -> None:
         lambda: table([(item.status, item.name, item.message) for item in checks], ("status", "check", "what")),
     )
     if failed := [item.name for item in checks if item.status == FAIL]:
-        raise CheckFailed(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}; the fix stands beside each")
+        raise CheckFailed(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}; each names its fix")
 
 
 def run_bench(options: argparse.Namespace) -> None:

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.cli.common import add, add_as_of, add_models, emit, pairs, pipeline, today
-from lead_scoring.errors import BadInput
+from lead_scoring.cli.common import add, add_as_of, add_models, as_date, emit, pairs, pipeline, today
+from lead_scoring.errors import BadInput, CheckFailed
 
 
 def add_commands(commands: Any) -> None:
@@ -57,7 +57,19 @@ def run_why(options: argparse.Namespace) -> None:
     if options.all:
         report = lines.why_all(options.run)
     elif options.lead_id:
-        report = lines.why(options.lead_id, options.on)
+        report = lines.why(options.lead_id, as_date(options.on, "--on") if options.on else None)
     else:
         raise BadInput("why needs a LEAD_ID, or --all with --run KEY")
-    emit(options, report, lambda: pairs(report))
+    emit(options, report, lambda: _show(report))
+    differences = report.get("differences") or report.get("different")
+    if differences:
+        raise CheckFailed(f"the recomputed score differs: {differences}; see the report above")
+
+
+def _show(report: dict[str, Any]) -> None:
+    for part, value in report.items():
+        if isinstance(value, dict):
+            print(f"{part}:")
+            pairs({f"  {name}": item for name, item in value.items()})
+        else:
+            pairs({part: value})

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lead_scoring.cli.common import add, add_as_of, emit, pairs, pipeline, today
+from lead_scoring.errors import BadInput
+from lead_scoring.stage import run_key, sha256_file
 
 LOGIN = "LEAD_SCORING_SALESFORCE_LOGIN"
 
@@ -18,8 +20,8 @@ def add_commands(commands: Any) -> None:
         "sync",
         run_sync,
         "send changed scores to Salesforce; `sync undo` takes a run back, `sync status` shows what was sent",
-        epilog=f"The login is JSON in ${LOGIN}: username, password, security_token (or consumer_key with consumer_secret "
-        "or privatekey_file). The sandbox org needs none.",
+        epilog=f"The login is JSON in ${LOGIN}: username, password and security_token, or consumer_key with "
+        "consumer_secret or privatekey_file. The sandbox org needs none.",
     )
     sync.add_argument("action", nargs="?", choices=["undo", "status"], help="empty: send")
     sync.add_argument("--scores", type=Path, metavar="F", help="scores (Parquet), as `score --batch` writes them")
@@ -30,8 +32,6 @@ def add_commands(commands: Any) -> None:
 
 
 def run_sync(options: argparse.Namespace) -> None:
-    from lead_scoring.errors import BadInput
-
     lines = pipeline(options)
     if options.action == "status":
         report = lines.sync_status()
@@ -43,9 +43,18 @@ def run_sync(options: argparse.Namespace) -> None:
         if not options.scores:
             raise BadInput("sync needs --scores FILE; `lead-scoring score --batch IN --out FILE` writes one")
         as_of = lines.as_of(options.as_of, today())
-        report = lines.sync_file(
-            options.scores, _org(lines), as_of=as_of, dry_run=options.dry_run, approved=options.approve
+        if not options.scores.is_file():
+            raise BadInput(f"scores file {options.scores} does not exist; `lead-scoring score --batch` writes one")
+        key = run_key(as_of, {"scores": sha256_file(options.scores)})
+        report = lines.sync_files(
+            [options.scores],
+            _org(lines),
+            as_of=as_of,
+            run_key=key,
+            dry_run=options.dry_run,
+            approved=options.approve,
         )
+        report["figures"]["run_key"] = key
     emit(options, report, lambda: pairs(report))
 
 

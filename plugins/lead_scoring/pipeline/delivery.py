@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lead_scoring.pipeline.clients import Clients
-from lead_scoring.stage import Manifest, find_manifest, run_stage
+from lead_scoring.stage import Manifest, find_manifest, run_key, run_stage, sha256_file
 
 
 class Delivery(Clients):
@@ -31,6 +32,50 @@ class Delivery(Clients):
                 as_of=as_of, run_key=features.key, settings=self.settings.scoring, work=work,
             ),
         )  # fmt: skip
+
+    def score_table(self, table: Path, out: Path, version: str, as_of: dt.date) -> dict[str, int]:
+        """Score a feature table into one file, without the warehouse. Rows set aside lie beside it, with reasons.
+
+        :returns: counts ``in`` = ``scored`` + ``rejected``.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from lead_scoring.features import bring
+        from lead_scoring.scoring import score_shard
+
+        chosen = self.feature_set(str(self.registry.show(version)["feature_set"]))
+        scorer = self.scorer(version)
+        with tempfile.TemporaryDirectory(prefix="score-") as folder:
+            work = Path(folder)
+            taken = bring(str(table), as_of=as_of, feature_set=chosen, settings=self.settings.features, work=work)
+            key = run_key(as_of, {"table": sha256_file(table), "version": version})
+            shards = sorted(name for name in taken.files if name.startswith("shards/score-"))
+            aside = [pq.read_table(taken.files["rejected.parquet"], columns=["lead_id", "reasons"])]
+            scored = 0
+            out.parent.mkdir(parents=True, exist_ok=True)
+            partial = out.with_name(f".{out.name}.partial")
+            with contextlib.ExitStack() as closing:
+                writer = None
+                for number, name in enumerate(shards):
+                    (work / str(number)).mkdir()
+                    part = score_shard(
+                        scorer,
+                        taken.files[name],
+                        as_of=as_of,
+                        run_key=key,
+                        settings=self.settings.scoring,
+                        work=work / str(number),
+                    )
+                    found = pq.read_table(part.files["scores.parquet"])
+                    writer = writer or closing.enter_context(pq.ParquetWriter(partial, found.schema))
+                    writer.write_table(found)
+                    aside.append(pq.read_table(part.files["rejected.parquet"], columns=["lead_id", "reasons"]))
+                    scored += part.counts["scored"]
+            partial.replace(out)
+            rejected = pa.concat_tables(aside, promote_options="permissive")
+            pq.write_table(rejected, out.with_name(f"{out.stem}_rejected.parquet"))
+        return {"in": scored + rejected.num_rows, "scored": scored, "rejected": rejected.num_rows}
 
     def score_shards(self, features: Manifest) -> list[str]:
         """Logical names of the shards that get a score: one mapped task each."""

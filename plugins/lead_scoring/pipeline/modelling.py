@@ -25,19 +25,26 @@ class Modelling(Clients):
         return {name: info.rows for name, info in load_source(self.warehouse, folder).items()}
 
     def materialize_features(
-        self, as_of: dt.date, *, feature_set: str = "", features: str = "", scorable_only: bool = False
+        self,
+        as_of: dt.date,
+        *,
+        feature_set: str = "",
+        features: str = "",
+        scorable_only: bool = False,
+        publish: bool = True,
     ) -> Manifest:
         """Features as of a date, from the warehouse or from a ready table.
 
         :param feature_set: a name in the catalog; empty: the configured one; ``champion``: the production model's.
         :param features: path of a ready feature table (Parquet, or a warehouse table); empty: compute from the source.
         :param scorable_only: leave out the labelled leads: enough to score, not to train.
+        :param publish: replace the day's partitions of ``lead_features`` and ``lead_features_rejected``.
         """
         from lead_scoring.features import SOURCE_TABLES, bring, materialize, publish_features, table_digest
 
         version = self.champion() if feature_set == CHAMPION else None
         chosen = self.feature_set(self.registry.show(version)["feature_set"] if version else feature_set)
-        options = {"as_of": as_of, "feature_set": chosen, "settings": self.settings.features}
+        options: dict[str, Any] = {"as_of": as_of, "feature_set": chosen, "settings": self.settings.features}
         inputs: dict[str, Any] = {
             "feature_set": chosen.digest,
             "version": version,
@@ -54,7 +61,7 @@ class Modelling(Clients):
                 return bring(features, work=work, **options)
 
         else:
-            inputs["source"] = self.warehouse.fingerprint(SOURCE_TABLES)
+            inputs["source"] = self.warehouse.fingerprint(list(SOURCE_TABLES))
 
             def build(work: Path) -> StageOutput:
                 return materialize(
@@ -66,16 +73,23 @@ class Modelling(Clients):
                 )
 
         manifest = run_stage(self.runs, "materialize_features", as_of, inputs, build)
-        publish_features(
-            self.warehouse,
-            as_of,
-            manifest.fetch_all(self.runs, "shards/"),
-            manifest.fetch(self.runs, "rejected.parquet"),
-        )
+        if publish:
+            publish_features(
+                self.warehouse,
+                as_of,
+                manifest.fetch_all(self.runs, "shards/"),
+                manifest.fetch(self.runs, "rejected.parquet"),
+            )
         return manifest
 
-    def train_model(self, features: Manifest, *, accept_findings: str = "") -> Manifest:
-        """Look for leaks, then fit. :raises CheckFailed: a leak finding that nobody accepted."""
+    def train_model(
+        self, features: Manifest, *, accept_findings: str = "", holdout: Manifest | None = None
+    ) -> Manifest:
+        """Look for leaks, then fit.
+
+        :param holdout: another feature table to judge on; None holds out the latest labelled leads.
+        :raises CheckFailed: a leak finding that nobody accepted.
+        """
         from lead_scoring.features import tripwire
         from lead_scoring.training import train
 
@@ -90,7 +104,12 @@ class Modelling(Clients):
         self._stop_on(leak.figures["findings"], accept_findings)
         trained = run_stage(
             self.runs, "train_model", as_of,
-            {**shared, "training": _plain(training), "window": self.settings.features.label_window_days},
+            {
+                **shared,
+                "training": _plain(training),
+                "window": self.settings.features.label_window_days,
+                "holdout": holdout.digest if holdout else None,
+            },
             lambda work: train(
                 train_files, feature_set=chosen, as_of=as_of, settings=training,
                 label_window_days=self.settings.features.label_window_days, work=work,

@@ -1,0 +1,220 @@
+"""``lead-scoring train``, ``calibrate`` and ``release``: from a feature table to a version in the registry."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lead_scoring.cli.common import (
+    actor,
+    add,
+    add_as_of,
+    add_feature_set,
+    add_models,
+    emit,
+    pairs,
+    pipeline,
+    private_pipeline,
+    table,
+    today,
+)
+from lead_scoring.errors import BadInput, CheckFailed
+
+
+def add_commands(commands: Any) -> None:
+    train = add(commands, "train", run_train, "fit the booster and the baselines on a feature table")
+    train.add_argument("--features", required=True, type=Path, metavar="F", help="feature table (Parquet) with labels")
+    train.add_argument("--label", default="target", metavar="COLUMN", help="1 converted, 0 not (default: %(default)s)")
+    train.add_argument("--out", required=True, type=Path, metavar="DIR", help="model.ubj, scores.parquet, the report")
+    _add_findings(train)
+    add_as_of(train)
+    add_feature_set(train)
+
+    calibrate = add(commands, "calibrate", run_calibrate, "compare the calibrators on scores and outcomes, choose one")
+    calibrate.add_argument("--scores", type=Path, metavar="S", help="CSV or Parquet with raw_score (0 to 1) and target")
+    calibrate.add_argument("--out", type=Path, metavar="DIR", help="calibrator, metadata, lookup table, pictures")
+    calibrate.add_argument(
+        "--rule", choices=["one_standard_error", "document"], help="document: lower Brier score in sample"
+    )
+    calibrate.add_argument("--intercept-only", type=Path, metavar="CALIBRATOR", help="refresh this calibrator.json")
+    calibrate.add_argument("--selftest", action="store_true", help="simulate worlds whose answer is known")
+    calibrate.add_argument("--sets", type=int, default=100, help="with --selftest: sets in each (default: %(default)s)")
+
+    release = add(commands, "release", run_release, "train, calibrate, version and register a model, like the DAG")
+    release.add_argument(
+        "--features", required=True, type=Path, metavar="F", help="feature table (Parquet) with labels"
+    )
+    release.add_argument(
+        "--holdout", type=Path, metavar="H", help="judge on this table; empty: on the latest leads of F"
+    )
+    release.add_argument("--bucket-policy", default="", choices=["", "lift", "absolute", "capacity"], metavar="P")
+    release.add_argument("--promote", action="store_true", help="make it the champion if the gate agrees")
+    release.add_argument("--force", action="store_true", help="with --promote: against the gate; needs --reason")
+    release.add_argument("--reason", default="", help="why, for the registry's history")
+    _add_findings(release)
+    add_as_of(release)
+    add_feature_set(release)
+    add_models(release)
+
+
+def _add_findings(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--accept-findings", default="", metavar="REASON", help="let leak and bucket findings pass")
+
+
+def run_train(options: argparse.Namespace) -> None:
+    with private_pipeline(options) as lines, _labelled(options.features, options.label) as path:
+        features = lines.materialize_features(
+            lines.as_of(options.as_of, today()), features=str(path), feature_set=options.feature_set
+        )
+        trained = lines.train_model(features, accept_findings=options.accept_findings)
+        options.out.mkdir(parents=True, exist_ok=True)
+        for name in trained.files:
+            shutil.copyfile(trained.fetch(lines.runs, name), options.out / name)
+    figures = {name: value for name, value in trained.figures.items() if name != "leakage"}
+    emit(options, {"out": str(options.out), **figures, **features.counts}, lambda: pairs(_flat(figures)))
+
+
+@contextmanager
+def _labelled(path: Path, label: str) -> Generator[Path, None, None]:
+    """The table with its label under the name ``target``."""
+    if label == "target":
+        yield path
+        return
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise BadInput(f"feature table {path} does not exist")
+    found = pq.read_table(path)
+    if label not in found.column_names:
+        raise BadInput(f"column {label!r} (--label) is not in {path}; it has {', '.join(found.column_names)}")
+    kept = found.drop_columns(["target"]) if "target" in found.column_names else found
+    with tempfile.TemporaryDirectory(prefix="train-") as folder:
+        copy = Path(folder) / path.name
+        pq.write_table(kept.rename_columns(["target" if name == label else name for name in kept.column_names]), copy)
+        yield copy
+
+
+def run_calibrate(options: argparse.Namespace) -> None:
+    from lead_scoring.calibration import calibrate_scores_file, selftest
+
+    settings = pipeline(options).settings.calibration
+    if options.selftest:
+        report = selftest(settings, sets=options.sets, progress=_progress)
+        rows = [
+            (item["world"], item["leads"], item["mean_positives"], _counts(item["chosen"]), item["passed"])
+            for item in report["worlds"]
+        ]
+        emit(options, report, lambda: table(rows, ("world", "leads", "mean positives", "chosen", "as it should")))
+        if not report["passed"]:
+            raise CheckFailed("the choice of calibrator is not what simulated worlds demand; see the table")
+        return
+    if not options.scores:
+        raise BadInput("calibrate needs --scores FILE (columns raw_score and target), or --selftest")
+    report = calibrate_scores_file(
+        options.scores, settings, options.rule, options.out, intercept_of=options.intercept_only
+    )
+    emit(options, report, lambda: _show_calibration(report))
+
+
+def _show_calibration(report: Mapping[str, Any]) -> None:
+    if "refresh" in report:
+        pairs(_flat(report["refresh"]))
+        return
+    inside, crossed = report["in_sample"], report["cross_fit"]
+    print(f"in_sample: fitted and scored on the same {inside['n']:,} leads ({inside['positives']} conversions)")
+    table(
+        [
+            (row["method"], f"{row['brier']:.6f}", f"{row['log_loss']:.6f}", row["distinct_scores"])
+            for row in inside["rows"]
+        ],
+        ("method", "brier", "log_loss", "distinct scores"),
+    )
+    print(
+        f"auc_roc {inside['auc_roc']:.4f}  auc_pr {inside['auc_pr']:.4f}  lift {inside['top_decile_lift']:.2f}"
+        f"  base rate {inside['baseline_rate']:.2%}  top decile {inside['top_decile_rate']:.2%}"
+    )
+    print(f"\ncross_fit: {crossed['folds']} folds x {crossed['repeats']}; differences to the best, with 95 % intervals")
+    rows = []
+    for row in crossed["rows"]:
+        gap, noise = row["log_loss_over_best"], row["ece_noise_floor"]
+        rows.append((
+            row["method"] + _role(row),
+            f"{row['brier']:.6f}", f"{row['log_loss']:.6f}", f"{row['log_loss_skill']:+.4f}",
+            f"{gap['value']:+.5f} ({gap['low']:+.5f} to {gap['high']:+.5f})",
+            "-" if row["slope"] is None else f"{row['slope']:.3f}",
+            "-" if row["intercept"] is None else f"{row['intercept']:+.3f}",
+            f"{row['ece']:.4f} / {noise['mean']:.4f}",
+        ))  # fmt: skip
+    header = "method, brier, log_loss, skill, log loss over the best, slope, intercept, ECE / its noise floor"
+    table(rows, header.split(", "))
+    print(f"\nselected: {report['selected']} (rule: {report['rule']})\n{report['reason']}")
+    for name in report.get("files", []):
+        print(f"written: {name}")
+
+
+def _role(row: Mapping[str, Any]) -> str:
+    if row["candidate"]:
+        return ""
+    return " (floor)" if row["method"] == "constant" else " (shown only)"
+
+
+def run_release(options: argparse.Namespace) -> None:
+    if options.force and not options.reason:
+        raise BadInput("--force needs --reason: the registry's history records why the gate was overruled")
+    lines = pipeline(options)
+    as_of = lines.as_of(options.as_of, today())
+    taken = {"feature_set": options.feature_set}
+    features = lines.materialize_features(as_of, features=str(options.features), **taken)
+    holdout = None
+    if options.holdout:
+        holdout = lines.materialize_features(as_of, features=str(options.holdout), publish=False, **taken)
+    accepted = options.accept_findings
+    trained = lines.train_model(features, accept_findings=accepted, holdout=holdout)
+    calibrated = lines.calibrate_model(features, trained, bucket_policy=options.bucket_policy, accept_findings=accepted)
+    packaged = lines.hash_version(features, trained, calibrated, accept_findings=accepted)
+    registered = lines.update_registry(
+        packaged,
+        trained,
+        calibrated,
+        actor=actor(),
+        reason=options.reason or "release from the command line",
+        force=options.force,
+        promote=options.promote,
+    )
+    figures = registered.figures
+    data = {**figures, "findings": packaged.figures["findings"], "gate": figures["gate"] or packaged.figures["gate"]}
+
+    def human() -> None:
+        pairs({name: figures[name] for name in ("version", "status", "previous_champion")})
+        pairs({**figures["performance"], **_flat(figures["calibration"])})
+        for reason in data["gate"]["reasons"]:
+            print(f"gate: {reason}")
+        print(f"model card: {lines.model_card_url(figures['version'])}")
+
+    emit(options, data, human)
+
+
+def _progress(world: str, done: int, of: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{world}: {done} of {of} ", end="\n" if done == of else "", file=sys.stderr, flush=True)
+
+
+def _counts(chosen: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(chosen.items(), key=lambda item: -item[1]))
+
+
+def _flat(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures with intervals on one line each."""
+    flat = {}
+    for name, value in figures.items():
+        if isinstance(value, Mapping) and {"value", "low", "high"} <= set(value):
+            flat[name] = f"{value['value']:.4f} ({value['low']:.4f} to {value['high']:.4f})"
+        elif not isinstance(value, Mapping | list):
+            flat[name] = value
+    return flat
