@@ -63,9 +63,23 @@ def row_digests(feature_set: FeatureSet, table: pa.Table) -> list[str]:
 
     :param table: has ``lead_id``, ``pit_date`` and the set's columns (warehouse names) as float64.
     """
-    values = zip(*(table.column(column).to_pylist() for column in feature_set.columns), strict=True)
-    keys = zip(table.column("lead_id").to_pylist(), table.column("pit_date").to_pylist(), strict=True)
-    return [row_digest(lead_id, pit_date, row) for (lead_id, pit_date), row in zip(keys, values, strict=True)]
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values = np.empty((table.num_rows, len(feature_set.columns)), dtype="<f8")
+    for place, column in enumerate(feature_set.columns):
+        values[:, place] = pc.fill_null(table.column(column), float("nan")).to_numpy()
+    values += 0.0
+    values[np.isnan(values)] = float("nan")
+    dates = pc.fill_null(pc.cast(table.column("pit_date"), pa.string()), "")
+    lead_ids = table.column("lead_id")
+    heads = pc.binary_join_element_wise(lead_ids, dates, "", "\0").to_pylist()
+    body, width = values.tobytes(), 8 * values.shape[1]
+    return [
+        hashlib.sha256(head.encode() + body[place * width : (place + 1) * width]).hexdigest()[:DIGEST_LENGTH]
+        for place, head in enumerate(heads)
+    ]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 -- All features of the catalog, one row per lead and role (training row, row to score).
--- A lead's own history is joined on the advisor and folded once per point (advisor, pit date, knowledge). A firm's state
+-- A lead's own history is joined on the advisor and folded once per point (advisor, moment). A firm's state
 -- is a running sum over its months, so that no lead is ever joined to the employees of its firm.
 -- Months are counted as year * 12 + month. Completed months: DATE_DIFF in months, less 1 if the day number is not reached.
 WITH asked AS (
   SELECT
     lead_id,
+    copy,
     advisor_crd,
-    pit_date,
-    known_by,
+    pit_at,
     target,
     scorable,
     problems
@@ -15,20 +15,28 @@ WITH asked AS (
   WHERE role = 'score' OR (role = 'train' AND NOT @scorable_only)
 ),
 
-points AS (
+moments AS (
   SELECT DISTINCT
     advisor_crd,
-    pit_date,
-    known_by
+    pit_at
   FROM asked
   WHERE advisor_crd IS NOT NULL
+),
+
+points AS (
+  SELECT
+    advisor_crd,
+    pit_at,
+    DATE(pit_at) AS pit_date,
+    IF(@honour_recorded_at, pit_at, @known_by) AS known_by
+  FROM moments
 ),
 
 jobs AS (
   SELECT
     points.advisor_crd,
+    points.pit_at,
     points.pit_date,
-    points.known_by,
     versions.firm_crd,
     versions.start_date,
     versions.end_date,
@@ -47,8 +55,8 @@ jobs AS (
 career AS (
   SELECT
     advisor_crd,
+    pit_at,
     pit_date,
-    known_by,
     firm_crd,
     start_date,
     end_date,
@@ -61,20 +69,19 @@ career AS (
     DATE_DIFF(last_day, start_date, MONTH)
     - IF(EXTRACT(DAY FROM last_day) < EXTRACT(DAY FROM start_date), 1, 0) AS months_in_job
   FROM jobs
-  WINDOW starts AS (PARTITION BY advisor_crd, pit_date, known_by ORDER BY start_date, firm_crd DESC)
+  WINDOW starts AS (PARTITION BY advisor_crd, pit_at ORDER BY start_date, firm_crd DESC)
 ),
 
-histories AS (
+-- Folded in two steps, firms first: that counts the different firms without a COUNT(DISTINCT), which costs twice as much.
+visits AS (
   SELECT
     advisor_crd,
+    pit_at,
     pit_date,
-    known_by,
-    EXTRACT(YEAR FROM pit_date) * 12 + EXTRACT(MONTH FROM pit_date) - 1 AS firm_month,
-    MAX(IF(counts, firm_crd, NULL)) AS firm_crd,
+    firm_crd,
     MAX(IF(counts, months_since_start, NULL)) AS tenure_months,
     MAX(IF(end_date IS NULL OR end_date >= pit_date, 1, 0)) AS employed,
-    DATE_DIFF(pit_date, MAX(last_day), DAY) AS days_since_last_day,
-    COUNT(DISTINCT firm_crd) - 1 AS prior_firms,
+    MAX(last_day) AS last_day,
     SUM(IF(firm_before != firm_crd AND months_since_start < 36, 1, 0)) AS moves,
     SUM(
       CASE
@@ -83,10 +90,29 @@ histories AS (
         ELSE 0
       END
     ) AS days_worked,
-    COUNT(*) - 1 AS prior_jobs,
+    COUNT(*) AS jobs,
     SUM(IF(counts, 0, months_in_job)) AS prior_job_months
   FROM career
-  GROUP BY advisor_crd, pit_date, known_by
+  GROUP BY advisor_crd, pit_at, pit_date, firm_crd
+),
+
+histories AS (
+  SELECT
+    advisor_crd,
+    pit_at,
+    IF(@honour_recorded_at, pit_at, @known_by) AS known_by,
+    EXTRACT(YEAR FROM pit_date) * 12 + EXTRACT(MONTH FROM pit_date) - 1 AS firm_month,
+    MAX(IF(tenure_months IS NOT NULL, firm_crd, NULL)) AS firm_crd,
+    MAX(tenure_months) AS tenure_months,
+    MAX(employed) AS employed,
+    DATE_DIFF(pit_date, MAX(last_day), DAY) AS days_since_last_day,
+    COUNT(*) - 1 AS prior_firms,
+    SUM(moves) AS moves,
+    SUM(days_worked) AS days_worked,
+    SUM(jobs) - 1 AS prior_jobs,
+    SUM(prior_job_months) AS prior_job_months
+  FROM visits
+  GROUP BY advisor_crd, pit_at, pit_date
 ),
 
 -- Whole months for a firm: a job counts for a month's end if it was known by then and true then.
@@ -97,8 +123,8 @@ job_months AS (
     EXTRACT(YEAR FROM start_date) * 12 + EXTRACT(MONTH FROM start_date) AS first_month,
     EXTRACT(YEAR FROM end_date) * 12 + EXTRACT(MONTH FROM end_date) AS last_month,
     IF(end_date = LAST_DAY(end_date, MONTH), 1, 0) AS whole_last_month,
-    EXTRACT(YEAR FROM known_from) * 12 + EXTRACT(MONTH FROM known_from) AS known_month,
-    COALESCE(EXTRACT(YEAR FROM known_to) * 12 + EXTRACT(MONTH FROM known_to), 999999) AS replaced_month
+    EXTRACT(YEAR FROM DATE(known_from)) * 12 + EXTRACT(MONTH FROM DATE(known_from)) AS known_month,
+    COALESCE(EXTRACT(YEAR FROM DATE(known_to)) * 12 + EXTRACT(MONTH FROM DATE(known_to)), 999999) AS replaced_month
   FROM employment_versions
   WHERE problems = ''
 ),
@@ -213,8 +239,7 @@ known_firms AS (
 described AS (
   SELECT
     histories.advisor_crd,
-    histories.pit_date,
-    histories.known_by,
+    histories.pit_at,
     histories.firm_crd,
     histories.tenure_months,
     IF(histories.employed = 1, 0, histories.days_since_last_day) AS days_in_gap,
@@ -271,7 +296,7 @@ described AS (
 
 SELECT
   asked.lead_id,
-  asked.pit_date,
+  DATE(asked.pit_at) AS pit_date,
   asked.target,
   asked.scorable,
   CASE
@@ -314,6 +339,5 @@ FROM asked
 LEFT JOIN described
   ON
     described.advisor_crd = asked.advisor_crd
-    AND described.pit_date = asked.pit_date
-    AND described.known_by = asked.known_by
-ORDER BY asked.lead_id, asked.scorable, asked.pit_date, asked.advisor_crd
+    AND described.pit_at = asked.pit_at
+ORDER BY asked.lead_id, asked.scorable, asked.copy

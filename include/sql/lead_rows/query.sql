@@ -1,5 +1,5 @@
--- The rows that a run asks for. A training row looks at the world from its contact: nothing that was recorded after the
--- contact reaches it. A row to score looks from the end of @as_of.
+-- The rows that a run asks for. pit_at is the moment that a row looks at the world from: the contact of a training row,
+-- the end of @as_of for a row to score. Nothing that was recorded after it reaches the row.
 -- The label: 1 if a call was scheduled within @label_window_days days of the contact, else 0; no label (censored) while
 -- those days have not passed by @as_of.
 WITH versions AS (
@@ -21,6 +21,8 @@ newest AS (
     SAFE_CAST(REGEXP_EXTRACT(advisor_crd, r'^[0-9]{1,10}$') AS INT64) AS advisor_crd,
     contacted_at,
     call_scheduled_at,
+    -- only rows that are set aside as duplicates have a copy above 1: it keeps their order the same on every run
+    ROW_NUMBER() OVER (PARTITION BY lead_id ORDER BY advisor_crd, contacted_at, call_scheduled_at) AS copy,
     DATE_DIFF(@as_of, DATE(contacted_at), DAY) AS days_since_contact,
     DATE_DIFF(DATE(call_scheduled_at), DATE(contacted_at), DAY) AS days_to_call,
     CONCAT(
@@ -42,9 +44,9 @@ newest AS (
 
 SELECT
   lead_id,
+  copy,
   advisor_crd,
-  DATE(contacted_at) AS pit_date,
-  IF(@honour_recorded_at, contacted_at, @known_by) AS known_by,
+  contacted_at AS pit_at,
   IF(days_to_call <= @label_window_days, 1, 0) AS target,
   FALSE AS scorable,
   'train' AS role,
@@ -55,9 +57,9 @@ WHERE days_since_contact >= @label_window_days
 UNION ALL
 SELECT
   lead_id,
+  copy,
   advisor_crd,
-  @as_of AS pit_date,
-  @known_by AS known_by,
+  @known_by AS pit_at,
   CAST(NULL AS INT64) AS target,
   TRUE AS scorable,
   'score' AS role,
@@ -68,9 +70,9 @@ WHERE call_scheduled_at IS NULL
 UNION ALL
 SELECT
   lead_id,
+  copy,
   advisor_crd,
-  DATE(contacted_at) AS pit_date,
-  CAST(NULL AS TIMESTAMP) AS known_by,
+  contacted_at AS pit_at,
   CAST(NULL AS INT64) AS target,
   FALSE AS scorable,
   'none' AS role,

@@ -6,14 +6,14 @@ import datetime as dt
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput
-from lead_scoring.features.contract import contract_reasons, join_reasons, lead_id_reasons
-from lead_scoring.features.rows import RowSink
+from lead_scoring.features.contract import Reasons, contract_reasons, lead_id_reasons, marked, merge
+from lead_scoring.features.rows import RowSink, row_schema
 from lead_scoring.features.sources import open_parquet
 from lead_scoring.settings import FeatureSettings
 from lead_scoring.stage import StageOutput, sha256_file
@@ -112,27 +112,28 @@ def _feature_columns(path: str, types: dict[str, str], feature_set: FeatureSet) 
 
 
 def _add(sink: RowSink, table: pa.Table, feature_set: FeatureSet, *, first_row: int, as_of: dt.date) -> None:
-    count = table.num_rows
-    names = set(table.column_names)
-    frame = table.select(feature_set.columns).to_pandas().astype("float64")
-    problems = np.full(count, "", dtype=object)
+    count, names = table.num_rows, set(table.column_names)
+    reasons: list[Reasons] = []
     if "lead_id" in names:
-        lead_ids = table.column("lead_id").to_pylist()
-        id_problems = lead_id_reasons(lead_ids)
-        problems[table.column("copies").to_numpy() > 1] = "duplicate lead"
+        lead_ids = table.column("lead_id")
+        reasons.append(lead_id_reasons(lead_ids.to_pylist()))
+        reasons.append(marked(table.column("copies").to_numpy() > 1, "duplicate lead"))
     else:
-        lead_ids = [f"row-{first_row + place + 1:07d}" for place in range(count)]
-        id_problems = [""] * count
-    frame["lead_id"] = lead_ids
-    pit = table.column("pit_date").to_pylist() if "pit_date" in names else [None] * count
-    frame["pit_date"] = pd.Series(pit, dtype=object)
-    target = table.column("target").to_pandas() if "target" in names else pd.Series(np.nan, index=range(count))
-    odd = target.notna() & ~target.isin([0, 1])
-    target_problems = [
-        f"target is {value:g}, not 0 or 1" if bad else "" for value, bad in zip(target, odd, strict=True)
-    ]
-    late = ["contacted_at lies after as_of" if day is not None and day > as_of else "" for day in pit]
-    frame["target"] = target.where(~odd).astype("Int64")
-    frame["scorable"] = True
-    reasons = join_reasons(id_problems, list(problems), target_problems, late, contract_reasons(frame, feature_set))
-    sink.add_brought(frame, reasons)
+        lead_ids = pa.array([f"row-{first_row + place + 1:07d}" for place in range(count)])
+    pit = table.column("pit_date") if "pit_date" in names else pa.nulls(count, pa.date32())
+    late = pc.fill_null(pc.greater(pit, pa.scalar(as_of, pa.date32())), False)
+    reasons.append(marked(late.to_numpy(zero_copy_only=False), "contacted_at lies after as_of"))
+    target = table.column("target").to_numpy() if "target" in names else np.full(count, np.nan)
+    odd = ~np.isnan(target) & (target != 0) & (target != 1)
+    reasons.append({int(place): f"target is {target[place]:g}, not 0 or 1" for place in np.flatnonzero(odd)})
+    frame = table.select(feature_set.columns).to_pandas().astype("float64")
+    reasons.append(contract_reasons(frame, feature_set))
+    columns = {
+        "lead_id": lead_ids,
+        "pit_date": pit,
+        "target": pa.array(np.where(odd, np.nan, target), from_pandas=True).cast(pa.int64()),
+        "scorable": pa.array(np.ones(count, dtype=bool)),
+    }
+    columns |= {column: pa.array(frame[column].to_numpy()) for column in feature_set.columns}
+    schema = row_schema(feature_set)
+    sink.add_brought(pa.table([columns[name] for name in schema.names], schema=schema), merge(reasons))

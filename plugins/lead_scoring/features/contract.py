@@ -1,9 +1,13 @@
-"""The feature contract: which rows may be used, and why the others may not. Built from the catalog with pandera."""
+"""The feature contract: which rows may be used, and why the others may not. Built from the catalog with pandera.
+
+Reasons are kept as ``{row number: text}``: few rows have any, and a list of empty texts would cost more than the check.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,13 +18,22 @@ import pandera.pandas as pandera
 from lead_scoring.catalog import FeatureSet, FeatureSpec
 from lead_scoring.lead_ids import valid_lead_ids
 
+Reasons = dict[int, str]
+
+# What differs from row to row in a reason: values are left out when reasons are counted.
+_VALUES = (
+    (re.compile(r"^(lead_id) .* (is not .*)$"), r"\1 \2"),
+    (re.compile(r"^(advisor_crd) .* (is not a number)$"), r"\1 \2"),
+    (re.compile(r"^(unknown firm) .*$"), r"\1"),
+    (re.compile(r"^(\S+) \S+ (is (?:below|above) .*)$"), r"\1 \2"),
+    (re.compile(r"^(target) is \S+, (not 0 or 1)$"), r"\1 is \2"),
+)
+
 
 @lru_cache(maxsize=8)
 def feature_schema(feature_set: FeatureSet) -> pandera.DataFrameSchema:
     """The pandera schema of the feature columns: type, range, missing or not."""
-    return pandera.DataFrameSchema(
-        {feature.column: _column(feature) for feature in feature_set.features}, strict="filter"
-    )
+    return pandera.DataFrameSchema({feature.column: _column(feature) for feature in feature_set.features})
 
 
 def _column(feature: FeatureSpec) -> pandera.Column:
@@ -34,43 +47,47 @@ def _column(feature: FeatureSpec) -> pandera.Column:
     )
 
 
-def contract_reasons(frame: pd.DataFrame, feature_set: FeatureSet) -> list[str]:
-    """Why each row of ``frame`` breaks the catalog's ranges and null rules; an empty text where it does not.
+def contract_reasons(frame: pd.DataFrame, feature_set: FeatureSet) -> Reasons:
+    """Which rows break the catalog's ranges and null rules, and how.
 
-    :param frame: has the feature columns as float64, NaN for missing. Shape (n, at least the columns).
+    :param frame: the feature columns as float64, NaN for missing, numbered from 0.
     """
-    reasons: list[list[str]] = [[] for _ in range(len(frame))]
-    plain = frame[feature_set.columns].reset_index(drop=True)
+    found: dict[int, list[str]] = {}
     try:
-        feature_schema(feature_set).validate(plain, lazy=True)
+        feature_schema(feature_set).validate(frame[feature_set.columns], lazy=True)
     except pandera.errors.SchemaErrors as error:
         cases = error.failure_cases
         for column, check, value, place in zip(
             cases["column"], cases["check"], cases["failure_case"], cases["index"], strict=True
         ):
-            if check == "not_nullable":
-                reasons[int(place)].append(f"{column} is missing")
-            else:
-                reasons[int(place)].append(f"{column} {float(value):g} {check}")
-    return ["; ".join(sorted(items)) for items in reasons]
+            text = f"{column} is missing" if check == "not_nullable" else f"{column} {float(value):g} {check}"
+            found.setdefault(int(place), []).append(text)
+    return {place: "; ".join(sorted(texts)) for place, texts in found.items()}
 
 
-def lead_id_reasons(lead_ids: Sequence[str | None]) -> list[str]:
-    """A reason for each id that Salesforce could not have given to a Lead."""
-    valid = valid_lead_ids(lead_ids)
-    return [
-        "" if good else f"lead_id {text!r} is not an 18-character Lead id (00Q..., checksum)"
-        for text, good in zip(lead_ids, valid, strict=True)
-    ]
+def lead_id_reasons(lead_ids: Sequence[str | None]) -> Reasons:
+    """The ids that Salesforce could not have given to a Lead."""
+    return {
+        int(place): f"lead_id {lead_ids[int(place)]!r} is not an 18-character Lead id (00Q..., checksum)"
+        for place in np.flatnonzero(~valid_lead_ids(lead_ids))
+    }
 
 
-def join_reasons(*columns: Sequence[str]) -> npt.NDArray[np.object_]:
-    """One text of all reasons for each row."""
-    joined = ["; ".join(text.strip("; ") for text in texts if text) for texts in zip(*columns, strict=True)]
-    return np.array(joined, dtype=object)
+def marked(rows: npt.NDArray[np.bool_], text: str) -> Reasons:
+    """The same reason for every marked row."""
+    return {int(place): text for place in np.flatnonzero(rows)}
 
 
-def count_by_reason(reasons: Sequence[str]) -> dict[str, int]:
+def merge(several: Iterable[Reasons]) -> Reasons:
+    """All reasons of each row in one text."""
+    merged: Reasons = {}
+    for reasons in several:
+        for place, text in reasons.items():
+            merged[place] = f"{merged[place]}; {text}" if place in merged else text
+    return merged
+
+
+def count_by_reason(reasons: Iterable[str]) -> dict[str, int]:
     """How many rows broke each rule, without the values: ``{"days_in_gap is below 0": 3}``, most frequent first."""
     counter: Counter[str] = Counter()
     for text in reasons:
@@ -79,11 +96,7 @@ def count_by_reason(reasons: Sequence[str]) -> dict[str, int]:
 
 
 def _rule(reason: str) -> str:
-    words = reason.split(" ")
-    if reason.startswith(("lead_id ", "unknown firm ")):
-        return "lead_id is not a Lead id" if words[0] == "lead_id" else "unknown firm"
-    if reason.startswith("advisor_crd ") and reason.endswith(" is not a number"):
-        return "advisor_crd is not a number"
-    if len(words) > 3 and words[2] == "is" and words[3] in {"below", "above"}:
-        return " ".join([words[0], *words[2:]])
-    return reason.split(":")[0]
+    for pattern, rule in _VALUES:
+        if pattern.match(reason):
+            return pattern.sub(rule, reason)
+    return reason

@@ -5,14 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput, CheckFailed
-from lead_scoring.features.contract import contract_reasons, join_reasons, lead_id_reasons
-from lead_scoring.features.rows import RowSink
+from lead_scoring.features.contract import contract_reasons, lead_id_reasons, merge
+from lead_scoring.features.rows import RowSink, row_schema
 from lead_scoring.features.sources import SOURCE_TABLES, check_sources
 from lead_scoring.settings import FeatureSettings
 from lead_scoring.stage import StageOutput
@@ -152,12 +151,10 @@ def refuse_undated(feature_set: FeatureSet, *, dated: bool) -> None:
 
 def add_computed(sink: RowSink, table: pa.Table, feature_set: FeatureSet) -> None:
     """Check one batch of computed rows and hand it on."""
-    frame = table.select(["lead_id", "scorable", "problems", *feature_set.columns]).to_pandas()
-    frame["pit_date"] = pd.Series(table.column("pit_date").to_pylist(), dtype=object)
-    frame["target"] = pd.array(table.column("target").to_pylist(), dtype="Int64")
-    lead_ids = table.column("lead_id").to_pylist()
-    unjoined = frame["problems"] != ""
-    values = contract_reasons(frame, feature_set)
-    # a row that could not be computed has no values: "is missing" for each would hide the reason
-    values = ["" if skip else text for skip, text in zip(unjoined, values, strict=True)]
-    sink.add(frame, join_reasons(lead_id_reasons(lead_ids), frame["problems"].to_list(), values))
+    texts = table.column("problems").to_pylist()
+    problems = {place: text.rstrip("; ") for place, text in enumerate(texts) if text}
+    frame = table.select(feature_set.columns).to_pandas()
+    # a row that could not be computed has no values: "is missing" for each of them would hide the reason
+    values = {place: text for place, text in contract_reasons(frame, feature_set).items() if place not in problems}
+    lead_ids = lead_id_reasons(table.column("lead_id").to_pylist())
+    sink.add(table.select(row_schema(feature_set).names), merge([lead_ids, problems, values]))

@@ -8,13 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lead_scoring.catalog import FeatureSet, row_digests
 from lead_scoring.errors import CheckFailed
-from lead_scoring.features.contract import count_by_reason
+from lead_scoring.features.contract import Reasons, count_by_reason
 from lead_scoring.warehouse.shards import ShardWriter
 
 REJECTED_SCHEMA = pa.schema([
@@ -32,13 +31,20 @@ REJECTED_SCHEMA = pa.schema([
 def feature_table_schema(feature_set: FeatureSet) -> pa.Schema:
     """The columns of ``lead_features``."""
     return pa.schema([
+        *row_schema(feature_set),
+        ("feature_digest", pa.string()),
+        ("as_of", pa.date32()),
+    ])
+
+
+def row_schema(feature_set: FeatureSet) -> pa.Schema:
+    """What a row has before it is accepted."""
+    return pa.schema([
         ("lead_id", pa.string()),
         ("pit_date", pa.date32()),
         ("target", pa.int64()),
         ("scorable", pa.bool_()),
         *((column, pa.float64()) for column in feature_set.columns),
-        ("feature_digest", pa.string()),
-        ("as_of", pa.date32()),
     ])
 
 
@@ -49,7 +55,7 @@ class RowSink:
     """
 
     def __init__(self, work: Path, *, as_of: dt.date, feature_set: FeatureSet, rows_per_shard: int) -> None:
-        self.as_of, self.feature_set, self.work = as_of, feature_set, work
+        self.as_of, self.feature_set = as_of, feature_set
         schema = feature_table_schema(feature_set)
         self._train = ShardWriter(work / "shards", "train-", schema, rows_per_shard)
         self._score = ShardWriter(work / "shards", "score-", schema, rows_per_shard)
@@ -65,74 +71,72 @@ class RowSink:
     def score_rows(self) -> int:
         return self._score.rows
 
-    def add(self, frame: pd.DataFrame, reasons: npt.NDArray[np.object_]) -> None:
-        """:param frame: lead_id, pit_date (date or None), target (nullable Int64), scorable, the feature columns.
-        :param reasons: why each row is set aside; an empty text keeps it.
+    def add(self, table: pa.Table, reasons: Reasons) -> None:
+        """:param table: has the columns of :func:`row_schema`.
+        :param reasons: the rows to set aside.
         """
-        self.rows_in += len(frame)
-        bad = reasons != ""
-        if bad.any():
-            self._reject(frame[bad], reasons[bad])
-        self._accept(frame[~bad])
+        good = self._set_aside(table, reasons)
+        self._accept(good.filter(pc.invert(good.column("scorable"))), self._train)
+        self._accept(good.filter(good.column("scorable")), self._score)
 
-    def _accept(self, good: pd.DataFrame) -> None:
-        if good.empty:
-            return
-        schema = feature_table_schema(self.feature_set)
-        names = ["lead_id", "pit_date", "target", "scorable", *self.feature_set.columns]
-        table = pa.Table.from_pandas(
-            good[names], schema=pa.schema([schema.field(name) for name in names]), preserve_index=False
-        )
-        table = table.append_column("feature_digest", pa.array(row_digests(self.feature_set, table)))
-        table = table.append_column("as_of", pa.array([self.as_of] * len(good), pa.date32()))
-        scorable = good["scorable"].to_numpy(bool)
-        self._train.write(table.filter(pa.array(~scorable)))
-        self._score.write(table.filter(pa.array(scorable)))
-        self.train_positives += int((good["target"][~scorable] == 1).sum())
+    def add_brought(self, table: pa.Table, reasons: Reasons) -> None:
+        """Like :meth:`add` for rows that are labelled and to be scored at once: in count they are one row.
 
-    def add_brought(self, frame: pd.DataFrame, reasons: npt.NDArray[np.object_]) -> None:
-        """Like :meth:`add` for rows that are labelled and to be scored at once: each counts once."""
-        bad = reasons != ""
-        self.rows_in += len(frame)
-        if bad.any():
-            self._reject(frame[bad], reasons[bad])
-        good = frame[~bad]
-        labelled = good[good["target"].notna()].assign(scorable=False)
-        self._accept(labelled)
-        self._accept(good.assign(target=pd.array([pd.NA] * len(good), dtype="Int64")))
+        The label goes into the training row only, so that a lead keeps one row of each kind.
+        """
+        good = self._set_aside(table, reasons)
+        rows = good.num_rows
+        labelled = good.filter(pc.is_valid(good.column("target")))
+        self._accept(_replace(labelled, "scorable", pa.array(np.zeros(labelled.num_rows, bool))), self._train)
+        unlabelled = _replace(good, "target", pa.nulls(rows, pa.int64()))
+        self._accept(_replace(unlabelled, "scorable", pa.array(np.ones(rows, bool))), self._score)
 
-    def _reject(self, frame: pd.DataFrame, reasons: npt.NDArray[np.object_]) -> None:
-        self.rows_rejected += len(frame)
-        self.by_reason.update(count_by_reason(list(reasons)))
-        values = frame[self.feature_set.columns].to_dict("records")
-        self._rejected.write(
-            pa.table(
-                {
-                    "as_of": [self.as_of] * len(frame),
-                    "source_table": ["leads"] * len(frame),
-                    "lead_id": frame["lead_id"].to_list(),
-                    "pit_date": frame["pit_date"].to_list(),
-                    "target": [None if pd.isna(value) else int(value) for value in frame["target"]],
-                    "scorable": frame["scorable"].to_list(),
-                    "reasons": list(reasons),
-                    "record": [_as_json(row) for row in values],
-                },
-                schema=REJECTED_SCHEMA,
-            )
-        )
+    def _set_aside(self, table: pa.Table, reasons: Reasons) -> pa.Table:
+        self.rows_in += table.num_rows
+        if not reasons:
+            return table
+        places = np.array(sorted(reasons), dtype=np.int64)
+        self._reject(table.take(pa.array(places)), [reasons[int(place)] for place in places])
+        keep = np.ones(table.num_rows, dtype=bool)
+        keep[places] = False
+        return table.filter(pa.array(keep))
+
+    def _accept(self, table: pa.Table, writer: ShardWriter) -> None:
+        table = table.select(row_schema(self.feature_set).names)
+        table = table.append_column("feature_digest", pa.array(row_digests(self.feature_set, table), pa.string()))
+        table = table.append_column("as_of", pa.array([self.as_of] * table.num_rows, pa.date32()))
+        writer.write(table)
+        if writer is self._train:
+            self.train_positives += int(pc.sum(table.column("target")).as_py() or 0)
+
+    def _reject(self, table: pa.Table, texts: list[str]) -> None:
+        count = table.num_rows
+        self.rows_rejected += count
+        self.by_reason.update(count_by_reason(texts))
+        values = table.select(self.feature_set.columns).to_pylist()
+        columns = {name: table.column(name) for name in ("lead_id", "pit_date", "target", "scorable")}
+        columns |= {
+            "as_of": pa.array([self.as_of] * count, pa.date32()),
+            "source_table": pa.array(["leads"] * count),
+            "reasons": pa.array(texts),
+            "record": pa.array([_as_json(row) for row in values]),
+        }
+        self._rejected.write(pa.table([columns[name] for name in REJECTED_SCHEMA.names], schema=REJECTED_SCHEMA))
 
     def add_source_rejects(self, table: pa.Table) -> dict[str, int]:
         """Write records that were set aside at the source. :return: how many of each table."""
         count = table.num_rows
-        full = table.append_column("as_of", pa.array([self.as_of] * count, pa.date32()))
-        for field in REJECTED_SCHEMA:
-            if field.name not in full.column_names:
-                full = full.append_column(field, pa.nulls(count, field.type))
-        self._rejected.write(full)
-        reasons = [text.strip("; ") for text in table.column("reasons").to_pylist()]
-        for name, reason in zip(table.column("source_table").to_pylist(), reasons, strict=True):
-            self.by_reason.update({f"{name}: {rule}": 1 for rule in count_by_reason([reason])})
-        return dict(Counter(table.column("source_table").to_pylist()))
+        texts = [text.strip("; ") for text in table.column("reasons").to_pylist()]
+        columns = {name: table.column(name) for name in ("source_table", "lead_id", "record")}
+        columns |= {"as_of": pa.array([self.as_of] * count, pa.date32()), "reasons": pa.array(texts, pa.string())}
+        filled = [
+            columns[field.name] if field.name in columns else pa.nulls(count, field.type) for field in REJECTED_SCHEMA
+        ]
+        self._rejected.write(pa.table(filled, schema=REJECTED_SCHEMA))
+        tables = table.column("source_table").to_pylist()
+        for name, text in zip(tables, texts, strict=True):
+            self.by_reason.update(f"{name}: {rule}" for rule in count_by_reason([text]))
+        return dict(Counter(tables))
 
     def close(self, *, with_train: bool) -> dict[str, Path]:
         """Finish all files. :return: logical name to path."""
@@ -148,7 +152,7 @@ class RowSink:
 
     def check_share(self, share: float) -> None:
         """:raises CheckFailed: more than ``share`` of the rows were set aside."""
-        if self.rows_in and self.rows_rejected > share * self.rows_in:
+        if self.rows_rejected > share * self.rows_in:
             top = ", ".join(f"{count} x {reason}" for reason, count in list(self.reasons_by_count().items())[:3])
             raise CheckFailed(
                 f"{self.rows_rejected} of {self.rows_in} feature rows were set aside, more than "
@@ -156,5 +160,9 @@ class RowSink:
             )
 
 
-def _as_json(row: dict[str, float]) -> str:
-    return json.dumps({name: None if value != value else value for name, value in row.items()})
+def _replace(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, values)
+
+
+def _as_json(row: dict[str, float | None]) -> str:
+    return json.dumps({name: None if value is None or value != value else value for name, value in row.items()})

@@ -28,14 +28,21 @@ def load_sql(folder: Path, table: str) -> str:
     :raises NotFound: there is no such file.
     :raises BadInput: views refer to one another in a circle, or a composed query does not start with WITH.
     """
+    return compose(folder, _read(folder, table))
+
+
+def compose(folder: Path, text: str) -> str:
+    """A query with the views of ``folder`` that it reads put before it.
+
+    :raises BadInput: views refer to one another in a circle, or the query reads views and does not start with WITH.
+    """
     views: dict[str, str] = {}
-    text = _read(folder, table)
     _collect(folder, text, views, ())
     if not views:
         return text
     comment, body = _split_comment(text)
     if not body.upper().startswith("WITH "):
-        raise BadInput(f"{table}/query.sql reads the views {sorted(views)}; it must start with WITH to be put together")
+        raise BadInput(f"a query that reads the views {sorted(views)} must start with WITH, so that they can go before")
     parts = [f"{name} AS (\n{view.rstrip()}\n)" for name, view in views.items()]
     return f"{comment}WITH\n" + ",\n\n".join(parts) + ",\n\n" + body[5:].lstrip()
 
