@@ -157,7 +157,7 @@ def _ordered(
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     """Text columns with few values go in as dictionaries and come out as plain text, so shards are alike everywhere.
 
-    Scores and margins are compressed no further: their bits are as good as random.
+    Numbers are not compressed: their bits are as good as random, and trying costs as much as all other writing.
     """
     kinds = [
         pa.field(field.name, pa.dictionary(pa.int8(), pa.string()) if field.name in _TEXTS else field.type)
@@ -166,8 +166,7 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         path,
         pa.schema(kinds),
-        compression="zstd",
-        compression_level=1,
+        compression={field.name: "none" if pa.types.is_float64(field.type) else "zstd" for field in schema},
         use_dictionary=[name for name in (*_TEXTS, *_DAYS) if name in schema.names],
         store_schema=False,
     )
