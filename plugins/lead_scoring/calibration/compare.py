@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lead_scoring.calibration.cross_fit import CONSTANT, CrossFit, cross_fit
-from lead_scoring.calibration.document_rule import document_table
+from lead_scoring.calibration.document_rule import DOCUMENT_FITTERS, document_table
 from lead_scoring.calibration.selection import Selection, candidate_methods, select
 from lead_scoring.errors import BadInput
 from lead_scoring.evaluation import ece, ece_noise_floor, paired_bootstrap, skill, slope_intercept
@@ -69,6 +69,7 @@ def calibrate(
         folds=settings.folds,
         repeats=settings.repeats,
         seed=settings.seed,
+        extra=DOCUMENT_FITTERS,
         progress=progress,
     )
     considered = {name: fitted.losses[name] for name in (CONSTANT, *methods)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,7 @@ def cross_fit(
     folds: int,
     repeats: int,
     seed: int,
+    extra: Mapping[str, Callable[[Any, Any], Any]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CrossFit:
     """Fit every method on all folds but one, score that one; ``repeats`` times with other folds.
@@ -56,11 +58,13 @@ def cross_fit(
     :param margin: log-odds of leads that the booster never saw.
     :param target: 0 or 1; every fold needs both classes.
     :param methods: names in ``FITTERS``; the constant is always there as the floor.
+    :param extra: further methods to report: name to a function that fits on (margin, target) and gives an ``apply``.
     :param progress: called with repeats done and repeats to do.
     """
     leads = len(target)
     repeats = max(1, min(repeats, LEADS_TIMES_REPEATS // leads))
-    names = [CONSTANT, *methods]
+    fitters = {**{name: FITTERS[name] for name in methods}, **(extra or {})}
+    names = [CONSTANT, *fitters]
     losses = {name: np.zeros(leads) for name in names}
     squared = {name: np.zeros(leads) for name in names}
     first: dict[str, Floats] = {}
@@ -72,8 +76,8 @@ def cross_fit(
             held = number == fold
             seen_margin, seen_target = margin[~held], target[~held]
             scores[CONSTANT][held] = seen_target.mean()
-            for name in methods:
-                scores[name][held] = FITTERS[name](seen_margin, seen_target).apply(margin[held])
+            for name, fit in fitters.items():
+                scores[name][held] = fit(seen_margin, seen_target).apply(margin[held])
         for name in names:
             losses[name] += lead_losses(scores[name], target) / repeats
             squared[name] += (scores[name] - target) ** 2 / repeats

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lead_scoring.calibration.figures import COLOURS, INK, new_figure, save
+from lead_scoring.calibration.figures import COLOURS, INK, LABELS, picture
 from lead_scoring.evaluation import reliability
 from lead_scoring.model.calibrators import Calibrator, sigmoid
 
@@ -33,21 +33,19 @@ def draw_curves(
     """
     raw = sigmoid(margin)
     shown = {name: alternatives[name].apply(margin) for name in ("isotonic", "platt", chosen) if name in alternatives}
-    figure, axes = new_figure(9, 6.4, nrows=2, ncols=2, height_ratios=[3, 1.25])
     base = float(target.mean())
-    before, after = axes[0]
-    _reliability(before, {"uncalibrated": raw}, target, chosen, base)
-    before.set_title("Before calibration")
-    _reliability(after, shown, target, chosen, base)
-    after.set_title("After calibration")
-    label = {"in_sample": "in sample", "cross_fit": "cross-fitted", "holdout": "holdout"}[how]
-    figure.suptitle(
-        f"{len(target):,} leads, {int(target.sum())} conversions ({label}); bars are 95 % intervals of the rate",
-        fontsize=10, x=0.01, ha="left",
-    )  # fmt: skip
-    _histogram(axes[1][0], {"uncalibrated": raw}, chosen, before.get_xlim())
-    _histogram(axes[1][1], shown, chosen, after.get_xlim())
-    save(figure, path)
+    with picture(path, 9, 6.4, nrows=2, ncols=2, height_ratios=[3, 1.25]) as (figure, axes):
+        before, after = axes[0]
+        _reliability(before, {"uncalibrated": raw}, target, chosen, base)
+        before.set_title("Before calibration")
+        _reliability(after, shown, target, chosen, base)
+        after.set_title("After calibration")
+        figure.suptitle(
+            f"{len(target):,} leads, {int(target.sum())} conversions ({LABELS[how]}); bars: 95 % intervals of the rate",
+            fontsize=10, x=0.01, ha="left",
+        )  # fmt: skip
+        _histogram(axes[1][0], {"uncalibrated": raw}, chosen, before.get_xlim())
+        _histogram(axes[1][1], shown, chosen, after.get_xlim())
 
 
 def _colour(name: str, chosen: str) -> str:
@@ -101,6 +99,6 @@ def _histogram(axes: Any, curves: dict[str, NDArray[np.float64]], chosen: str, l
         )  # fmt: skip
     axes.set_xlim(*limits)
     axes.set_yscale("log")
-    axes.set_xlabel("score")
+    axes.set_xlabel("score (the last bar: and above)")
     axes.set_ylabel("leads (log)")
     _percent(axes.xaxis)

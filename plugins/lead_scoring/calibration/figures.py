@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +38,24 @@ STYLE: Any = {
 }
 
 
-def new_figure(width: float, height: float, **layout: Any) -> tuple[Any, Any]:
-    """A figure that belongs to no window and to no global state."""
+LABELS = {
+    "in_sample": "in sample",
+    "cross_fit": "cross-fitted",
+    "holdout": "holdout",
+    "as_given": "ranking as given",
+}
+
+
+@contextmanager
+def picture(path: Path, width: float, height: float, **layout: Any) -> Generator[tuple[Any, Any]]:
+    """A figure and its axes, in the look of all pictures; saved as PNG at the end of the block.
+
+    It belongs to no window and to no global state, and its file holds no date and no program name: equal data give
+    equal bytes.
+
+    :param width: inches. :param height: likewise.
+    :param layout: for ``Figure.subplots``.
+    """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -45,13 +63,5 @@ def new_figure(width: float, height: float, **layout: Any) -> tuple[Any, Any]:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots(**layout)
-    return figure, axes
-
-
-def save(figure: Any, path: Path) -> None:
-    """PNG without a date or a program name inside: equal data give equal bytes."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(STYLE):
+        yield figure, figure.subplots(**layout)
         figure.savefig(path, dpi=DPI, metadata={"Software": None})

@@ -26,7 +26,7 @@ def check_target(target: ArrayLike, minimum_positives: int, source: str) -> NDAr
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise BadInput(
-            f"target in {source} is {labels[row]!r} in row {row + 1}; it must be 0 or 1 "
+            f"target in {source} is {values[row]:g} in row {row + 1}; it must be 0 or 1 "
             f"({int(wrong.sum())} of {len(values)} rows are neither)"
         )
     positives = int(values.sum())

@@ -78,7 +78,7 @@ def calibrate_scores_file(
             chosen=calibrator.method,
             how="in_sample",
         )
-        draw_lift(out / "lift_chart.png", margin=margin, target=target, how="holdout")
+        draw_lift(out / "lift_chart.png", margin=margin, target=target, how="as_given")
         (out / "calibrator.json").write_text(json.dumps(calibrator.to_dict(), indent=1, sort_keys=True) + "\n")
         (out / "calibration_metadata.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
         result["files"] = sorted(str(file) for file in out.iterdir() if file.is_file())

@@ -41,12 +41,12 @@ class World:
 
 
 def _logistic(margin: NDArray[np.float64]) -> NDArray[np.float64]:
-    return sigmoid(0.8 * margin - 3.3)
+    return sigmoid(0.8 * margin - 3.2)
 
 
 def _step(margin: NDArray[np.float64]) -> NDArray[np.float64]:
     """Flat, with two jumps: no smooth curve follows it."""
-    return np.select([margin < 0.0, margin < 1.2], [0.02, 0.10], default=0.35)
+    return np.select([margin < 0.0, margin < 1.2], [0.02, 0.09], default=0.30)
 
 
 WORLDS = (

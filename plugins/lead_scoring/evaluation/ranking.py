@@ -39,6 +39,8 @@ class TieGroups:
         drawn = np.ones((1, len(values))) if weights is None else np.asarray(weights, dtype=np.float64)
         drawn = drawn[:, order]
         converted = drawn * np.asarray(target, dtype=np.float64)[order]
+        if len(starts) == len(values):  # no ties, as with margins: every lead is a group
+            return cls(drawn, converted)
         return cls(np.add.reduceat(drawn, starts, axis=1), np.add.reduceat(converted, starts, axis=1))
 
     def auc_roc(self) -> Floats:

@@ -53,10 +53,8 @@ def fit_logistic(design: Floats, target: Floats, start: Floats, offset: Floats |
     """
     beta = start.astype(np.float64)
     fixed = 0.0 if offset is None else offset
-    linear = design @ beta + fixed
-    loss = float(np.mean(softplus(linear) - target * linear))
+    probability, loss = _likelihood(design @ beta + fixed, target)
     for _ in range(ITERATIONS):
-        probability = sigmoid(linear)
         gradient = design.T @ (probability - target)
         hessian = design.T @ (design * (probability * (1 - probability))[:, None])
         hessian[np.diag_indices_from(hessian)] += 1e-9 * (1 + np.trace(hessian))
@@ -64,18 +62,24 @@ def fit_logistic(design: Floats, target: Floats, start: Floats, offset: Floats |
         size = 1.0
         while True:
             candidate = beta - size * step
-            linear_candidate = design @ candidate + fixed
-            loss_candidate = float(np.mean(softplus(linear_candidate) - target * linear_candidate))
+            probability_candidate, loss_candidate = _likelihood(design @ candidate + fixed, target)
             if loss_candidate <= loss or size < 1e-6:
                 break
             size /= 2
         gained = loss - loss_candidate
         if gained < 0:
             break
-        beta, linear, loss = candidate, linear_candidate, loss_candidate
+        beta, probability, loss = candidate, probability_candidate, loss_candidate
         if gained < TOLERANCE:
             break
     return beta
+
+
+def _likelihood(linear: Floats, target: Floats) -> tuple[Floats, float]:
+    """Probabilities and mean negative log-likelihood from one exponential: this is where calibration spends its time."""
+    small = np.exp(-np.abs(linear))
+    probability = np.where(linear >= 0, 1.0, small) / (1.0 + small)
+    return probability, float(np.mean(np.maximum(linear, 0.0) + np.log1p(small) - target * linear))
 
 
 def platt_targets(target: ArrayLike) -> Floats:
