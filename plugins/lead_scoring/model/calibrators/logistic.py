@@ -76,7 +76,7 @@ def fit_logistic(design: Floats, target: Floats, start: Floats, offset: Floats |
 
 
 def _likelihood(linear: Floats, target: Floats) -> tuple[Floats, float]:
-    """Probabilities and mean negative log-likelihood from one exponential: this is where calibration spends its time."""
+    """Probabilities and mean negative log-likelihood from one exponential: calibration spends its time here."""
     small = np.exp(-np.abs(linear))
     probability = np.where(linear >= 0, 1.0, small) / (1.0 + small)
     return probability, float(np.mean(np.maximum(linear, 0.0) + np.log1p(small) - target * linear))

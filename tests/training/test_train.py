@@ -1,0 +1,201 @@
+"""The booster learns from the past, is judged on what came later, and equal inputs give equal bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import xgboost as xgb
+
+from lead_scoring.errors import BadInput
+from lead_scoring.evaluation import auc_roc
+from lead_scoring.training import train
+
+AS_OF = dt.date(2024, 12, 21)
+
+
+def _train(files, feature_set, settings, work, **options):
+    work.mkdir(exist_ok=True)
+    return train(
+        files, feature_set=feature_set, as_of=AS_OF, settings=settings, label_window_days=30, work=work, **options
+    )
+
+
+def _report(output) -> dict:
+    return json.loads(output.files["training_report.json"].read_text())
+
+
+def test_the_parts_follow_one_another_in_time_with_a_gap_of_the_label_window(
+    feature_table, feature_set, training_settings, tmp_path
+) -> None:
+    output = _train([feature_table(3000)], feature_set, training_settings, tmp_path / "work")
+    assert output.figures["split"] == "time_ordered"
+    scores = pq.read_table(output.files["scores.parquet"])
+    ends = {}
+    for name in ("train", "calibration", "holdout"):
+        dates = scores.filter(pc.equal(scores["split"], name))["pit_date"].to_pylist()
+        ends[name] = (min(dates), max(dates))
+    assert (ends["calibration"][0] - ends["train"][1]).days > 30
+    assert (ends["holdout"][0] - ends["calibration"][1]).days > 30
+    assert scores.num_rows + output.counts["gap_leads"] == 3000
+    assert output.counts["holdout_leads"] == pytest.approx(600, abs=20)
+    parts = _report(output)["split"]["parts"]
+    assert parts["holdout"]["first"] == ends["holdout"][0].isoformat()
+
+
+def test_equal_inputs_give_equal_bytes_and_another_seed_gives_another_model(
+    feature_table, feature_set, training_settings, tmp_path
+) -> None:
+    table = feature_table()
+    one = _train([table], feature_set, training_settings, tmp_path / "one")
+    two = _train([table], feature_set, training_settings, tmp_path / "two")
+    other = _train([table], feature_set, dataclasses.replace(training_settings, seed=7), tmp_path / "other")
+    for name in one.files:
+        assert one.files[name].read_bytes() == two.files[name].read_bytes(), name
+    assert one.files["model.ubj"].read_bytes() != other.files["model.ubj"].read_bytes()
+    assert one.figures == two.figures
+
+
+def test_without_dates_the_split_is_seeded_stratified_and_says_so(
+    feature_table, feature_set, training_settings, tmp_path
+) -> None:
+    output = _train([feature_table(dated=False)], feature_set, training_settings, tmp_path / "work")
+    assert output.figures["split"] == "seeded_stratified"
+    assert output.figures["split_note"].startswith("no dates: not out of time")
+    rates = [
+        output.counts[f"{part}_positives"] / output.counts[f"{part}_leads"]
+        for part in ("train", "calibration", "holdout")
+    ]
+    assert max(rates) - min(rates) < 0.005
+
+
+def test_too_little_to_hold_out_is_cross_fitted_and_says_so(
+    feature_table, feature_set, training_settings, tmp_path
+) -> None:
+    table = feature_table(300, rate=-2.4, seed=5)
+    output = _train([table], feature_set, training_settings, tmp_path / "work")
+    assert output.figures["split"] == "cross_fit"
+    assert output.figures["how"] == "cross_fit"
+    assert "too little to hold out" in output.figures["split_note"]
+    scores = pq.read_table(output.files["scores.parquet"])
+    assert set(scores["split"].to_pylist()) == {"calibration"}
+    assert scores.num_rows == 300
+    booster = xgb.Booster(model_file=str(output.files["model.ubj"]))
+    rows = pq.read_table(table)
+    features = np.stack([rows[column].to_numpy() for column in feature_set.columns], axis=1)
+    fitted = booster.predict(xgb.DMatrix(features, feature_names=feature_set.names), output_margin=True)
+    assert not np.allclose(fitted, scores["margin"].to_numpy())  # out of fold, not of the model that saw the lead
+    assert auc_roc(fitted, rows["target"].to_numpy()) > output.figures["auc_roc"]["value"]
+    assert pq.read_table(output.files["holdout.parquet"]).num_rows == 0
+
+
+def test_a_given_holdout_judges_and_is_not_learned_from(
+    feature_table, feature_set, training_settings, tmp_path
+) -> None:
+    holdout = feature_table(400, seed=9, name="holdout.parquet")
+    output = _train([feature_table()], feature_set, training_settings, tmp_path / "work", holdout_files=[holdout])
+    assert output.counts["holdout_leads"] == 400
+    held = pq.read_table(output.files["holdout.parquet"])
+    assert held["lead_id"].to_pylist() == pq.read_table(holdout)["lead_id"].to_pylist()
+    assert "a table of its own" in output.figures["split_note"]
+    assert set(pq.read_table(output.files["scores.parquet"])["split"].to_pylist()) == {
+        "train",
+        "calibration",
+        "holdout",
+    }
+
+
+def test_the_model_is_read_by_the_names_of_the_feature_set_and_its_margins_are_those_in_the_file(
+    feature_table, feature_set, training_settings, tmp_path
+) -> None:
+    output = _train([feature_table()], feature_set, training_settings, tmp_path / "work")
+    booster = xgb.Booster(model_file=str(output.files["model.ubj"]))
+    assert booster.feature_names == feature_set.names
+    held = pq.read_table(output.files["holdout.parquet"])
+    features = np.stack([held[column].to_numpy() for column in feature_set.columns], axis=1)
+    margins = booster.predict(xgb.DMatrix(features, feature_names=feature_set.names), output_margin=True)
+    scores = pq.read_table(output.files["scores.parquet"])
+    scores = scores.filter(pc.equal(scores["split"], "holdout"))
+    assert scores["lead_id"].to_pylist() == held["lead_id"].to_pylist()
+    assert np.array_equal(scores["margin"].to_numpy(), margins.astype(np.float64))
+
+
+def test_the_report_holds_search_baselines_importance_segments_and_golden_leads(
+    feature_table, feature_set, training_settings, tmp_path
+) -> None:
+    report = _report(_train([feature_table(3000)], feature_set, training_settings, tmp_path / "work"))
+    names = [row["name"] for row in report["search"]["candidates"]]
+    assert sorted(names) == ["document", "trial 1", "trial 2"]
+    losses = [row["log_loss"] for row in report["search"]["candidates"]]
+    assert losses == sorted(losses)
+    weights = {row["name"]: row["parameters"]["scale_pos_weight"] for row in report["search"]["candidates"]}
+    assert weights["trial 1"] == 1.0
+    assert weights["trial 2"] > 1.0
+    assert [row["model"] for row in report["baselines"]["rows"]] == ["booster", "logistic regression", "constant"]
+    assert report["importance"]["top_features"][0] == "tenure"
+    assert report["importance"]["permutation"][0]["feature"] == "tenure"
+    assert any(row["segment"] == "is_mobile" for row in report["segments"]["rows"])
+    assert any(row["segment"].startswith("contacted 2024 Q") for row in report["segments"]["rows"])
+    assert any(lead["gap days"] is None for lead in report["golden"])
+    assert report["in_sample"]["how"] == "in_sample"
+    assert report["evaluation"]["how"] == "holdout"
+    assert set(report["libraries"]) == {"numpy", "scikit-learn", "xgboost"}
+
+
+def test_a_linear_world_is_won_by_the_logistic_regression_and_the_report_says_so(
+    feature_table, feature_set, training_settings, tmp_path
+) -> None:
+    """400 leads learn no trees, but a line."""
+    settings = dataclasses.replace(training_settings, search_trials=0)
+    holdout = feature_table(4000, seed=11, name="holdout.parquet", effect=2.0)
+    report = _report(
+        _train([feature_table(400, effect=2.0)], feature_set, settings, tmp_path / "work", holdout_files=[holdout])
+    )
+    assert report["baselines"]["best"] == "logistic regression"
+    assert "logistic regression" in report["baselines"]["sentence"]
+
+
+def _changed(path: Path, change) -> Path:
+    pq.write_table(change(pq.read_table(path)), path)
+    return path
+
+
+def _set(table: pa.Table, name: str, values) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, pa.array(values))
+
+
+BAD = {
+    "one class": (lambda t: _set(t, "target", [0] * t.num_rows), "has 0 positive"),
+    "few positives": (lambda t: _set(t, "target", [int(i < 9) for i in range(t.num_rows)]), "has 9 positive"),
+    "a label of 3": (lambda t: _set(t, "target", [3, *t["target"].to_pylist()[1:]]), "target is .*3.*neither 0 nor 1"),
+    "an empty label": (
+        lambda t: _set(t, "target", [None, *t["target"].to_pylist()[1:]]),
+        "target is null in 1 of 1500",
+    ),
+    "no rows": (lambda t: t.slice(0, 0), "has 0 training rows"),
+    "a missing column": (lambda t: t.drop_columns(["noise"]), "column 'noise' is missing"),
+    "a text column": (lambda t: _set(t, "noise", ["a"] * t.num_rows), "column 'noise' is of type string"),
+    "infinity": (lambda t: _set(t, "noise", [float("inf")] * t.num_rows), "column 'noise' is infinite in 1500"),
+}
+
+
+@pytest.mark.parametrize("case", list(BAD))
+def test_rows_that_cannot_be_trained_on_are_refused_with_column_value_and_count(
+    feature_table, feature_set, training_settings, tmp_path, case: str
+) -> None:
+    change, message = BAD[case]
+    with pytest.raises(BadInput, match=message) as refused:
+        _train([_changed(feature_table(), change)], feature_set, training_settings, tmp_path / "work")
+    assert "\n" not in str(refused.value)
+
+
+def test_no_training_shard_at_all_is_refused(feature_set, training_settings, tmp_path) -> None:
+    with pytest.raises(BadInput, match="no training shard"):
+        _train([], feature_set, training_settings, tmp_path / "work")
