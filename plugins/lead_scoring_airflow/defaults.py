@@ -25,7 +25,12 @@ RETRY_POLICY = ExceptionRetryPolicy(
             exception=["lead_scoring.errors.BadInput", "lead_scoring.errors.CheckFailed"],
             action=RetryAction.FAIL,
             reason="The input or a check says no; a retry would say the same.",
-        )
+        ),
+        RetryRule(
+            exception=["airflow.providers.standard.exceptions.HITLRejectException"],
+            action=RetryAction.FAIL,
+            reason="A person said no, or nobody answered in time.",
+        ),
     ]
 )
 

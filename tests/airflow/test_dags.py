@@ -104,9 +104,22 @@ def test_the_tasks_that_make_an_asset_say_so(dags):
 def test_scoring_and_sync_have_pools_of_their_own(dags):
     from sandbox.stack import POOLS
 
-    for dag in dags.values():
-        assert dag.get_task("batch_score").pool in POOLS or dag.get_task("batch_score").partial_kwargs["pool"] in POOLS
-        assert dag.get_task("sync_salesforce").pool in POOLS
+    for dag_id in ("lead_scoring_release", "lead_scoring_daily"):
+        assert dags[dag_id].get_task("batch_score").partial_kwargs["pool"] == "scoring"
+        assert dags[dag_id].get_task("sync_salesforce").pool == "salesforce"
+    assert set(POOLS) == {"scoring", "salesforce"}
+    assert POOLS["salesforce"] == 1
+
+
+def test_a_rollback_asks_a_person_and_needs_a_reason(dags):
+    from airflow.sdk.exceptions import ParamValidationError
+
+    rollback = dags["lead_scoring_rollback"]
+    assert in_order(rollback, ["plan_rollback", "approve_rollback", "rollback_registry"])
+    assert rollback.params["require_approval"] is True
+    for reason in (None, "", "why"):
+        with pytest.raises(ParamValidationError):
+            rollback.params.get_param("reason").resolve(reason)
 
 
 def test_links_lead_from_the_tasks_to_the_model_card_and_to_salesforce(dags):

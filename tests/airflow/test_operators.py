@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from lead_scoring.errors import BadInput
+from lead_scoring.settings import load_settings
 from lead_scoring.stage import Manifest
 from lead_scoring_airflow.assets import LEAD_FEATURES, LEAD_SCORES, PRODUCTION_MODEL
 from lead_scoring_airflow.operators import stage as stage_module
@@ -19,6 +20,7 @@ from lead_scoring_airflow.operators.hash_version import HashVersionOperator
 from lead_scoring_airflow.operators.materialize_features import MaterializeFeaturesOperator
 from lead_scoring_airflow.operators.plan_shards import PlanShardsOperator
 from lead_scoring_airflow.operators.publish_scores import PublishScoresOperator
+from lead_scoring_airflow.operators.rollback_registry import PlanRollbackOperator, RollbackRegistryOperator
 from lead_scoring_airflow.operators.train_model import TrainModelOperator
 from lead_scoring_airflow.operators.update_registry import UpdateRegistryOperator
 
@@ -26,15 +28,15 @@ DAY = dt.date(2024, 12, 21)
 VERSION = "v1-20241221-0a1b2c3d"
 
 
-def made(stage: str, **figures) -> Manifest:
-    return Manifest(stage, "20241221-00000000", "2024-12-21", {}, {}, {"rows_out": 3}, figures)
+def made(stage: str, counts=None, **figures) -> Manifest:
+    return Manifest(stage, "20241221-00000000", "2024-12-21", {}, {}, counts or {"rows_out": 3}, figures)
 
 
 class Recorder:
     """Stands where the pipeline stands; remembers the call and returns a manifest, or raises."""
 
     def __init__(self, error: Exception | None = None, **figures) -> None:
-        self.error, self.figures, self.calls = error, figures, []
+        self.error, self.figures, self.calls, self.counts = error, figures, [], None
 
     def as_of(self, text, run_day):
         return dt.date.fromisoformat(text) if text else run_day
@@ -50,7 +52,7 @@ class Recorder:
             self.calls.append((name, args, kwargs))
             if self.error:
                 raise self.error
-            return made(name, **self.figures)
+            return made(name, self.counts, **self.figures)
 
         return call
 
@@ -136,8 +138,17 @@ def test_hash_version_links_to_the_model_card(pipeline, context):
 
 def test_update_registry_records_the_run_and_puts_figures_on_the_asset(pipeline, context):
     recorder = pipeline(version=VERSION, performance={"test_auc_roc": 0.7})
-    UpdateRegistryOperator(task_id="t", packaged=made("hash_version").to_dict(), reason="release").execute(context)
-    assert recorder.calls[0][2] == {"actor": "lead_scoring_release/manual__1", "reason": "release"}
+    operator = UpdateRegistryOperator(
+        task_id="t",
+        packaged=made("hash_version").to_dict(),
+        trained=made("train_model").to_dict(),
+        calibrated=made("calibrate_model").to_dict(),
+        reason="release",
+    )
+    operator.execute(context)
+    run = "lead_scoring_release/manual__1"
+    assert [item.stage for item in recorder.calls[0][1]] == ["hash_version", "train_model", "calibrate_model"]
+    assert recorder.calls[0][2] == {"actor": run, "reason": "release", "request": run}
     assert context["outlet_events"][PRODUCTION_MODEL].extra == {
         "as_of": "2024-12-21", "version": VERSION, "test_auc_roc": 0.7,
     }  # fmt: skip
@@ -157,6 +168,74 @@ def test_publish_scores_takes_all_shards_and_puts_buckets_on_the_asset(pipeline,
     PublishScoresOperator(task_id="t", features=FEATURES, scored=scored, version=VERSION).execute(context)
     assert [item.stage for item in recorder.calls[0][1][1]] == ["batch_score", "batch_score"]
     assert context["outlet_events"][LEAD_SCORES].extra["buckets"] == {"Cold": 3}
+
+
+def sync_operator(monkeypatch, recorder, **options):
+    """The sync with a hook that logs in nowhere."""
+    from airflow.providers.salesforce.hooks import salesforce
+
+    from lead_scoring import salesforce as room
+    from lead_scoring_airflow.operators import sync_salesforce as module
+
+    recorder.settings = load_settings(environment={})
+    monkeypatch.setattr(module, "make_pipeline", lambda: recorder)
+    monkeypatch.setattr(salesforce.SalesforceHook, "get_conn", lambda self: "org")
+    monkeypatch.setattr(room, "lead_list_url", lambda sf, settings: f"https://{sf}/leads")
+    return module.SyncSalesforceOperator(
+        task_id="t", features=FEATURES, published=made("publish_scores").to_dict(), **options
+    )
+
+
+PLAN = {"needs_approval": False, "bucket_changes": {"Cold > Hot": 2}, "bucket_change_share": 0.5}
+
+
+def test_sync_looks_first_and_then_sends(pipeline, context, monkeypatch):
+    recorder = pipeline(**PLAN)
+    operator = sync_operator(monkeypatch, recorder)
+    operator.execute(context)
+    assert [call[2] for call in recorder.calls] == [
+        {"dry_run": True, "approved": False}, {"dry_run": False, "approved": False},
+    ]  # fmt: skip
+    assert operator.operator_extra_links[0].get_link(operator, ti_key=None) == "https://org/leads"
+
+
+def test_a_dry_run_sends_nothing(pipeline, context, monkeypatch):
+    recorder = pipeline(**PLAN)
+    sync_operator(monkeypatch, recorder, dry_run="True").execute(context)
+    assert [call[2]["dry_run"] for call in recorder.calls] == [True]
+
+
+def test_a_sync_that_moves_many_leads_waits_for_a_person_and_sends_after_the_yes(pipeline, context, monkeypatch):
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    recorder = pipeline(**{**PLAN, "needs_approval": True})
+    recorder.counts = {"leads": 4}
+    asked = []
+    monkeypatch.setattr(ApprovalOperator, "execute", lambda self, context: asked.append(self.body))
+    operator = sync_operator(monkeypatch, recorder)
+    operator.execute(context)
+    assert [call[2]["dry_run"] for call in recorder.calls] == [True]
+    assert "50.0% of 4 leads" in asked[0]
+    assert "- Cold > Hot: 2 leads" in asked[0]
+    monkeypatch.setattr(ApprovalOperator, "execute_complete", lambda self, context, event: None)
+    operator.execute_complete(context, {"chosen_options": ["Approve"]})
+    assert recorder.calls[-1][2] == {"dry_run": False, "approved": True}
+
+
+def test_a_rollback_restores_what_was_planned_and_a_retry_is_the_same_request(pipeline, context):
+    recorder = pipeline(version=VERSION, performance={"test_auc_roc": 0.7})
+    planned = made("plan_rollback", to=VERSION, **{"from": "v1-20241222-0a1b2c3d"})
+    RollbackRegistryOperator(task_id="t", planned=planned.to_dict(), reason="worse calls").execute(context)
+    run = "lead_scoring_release/manual__1"
+    assert recorder.calls[0][2] == {"actor": run, "reason": "worse calls", "request": run}
+    assert context["outlet_events"][PRODUCTION_MODEL].extra["version"] == VERSION
+
+
+def test_a_planned_rollback_shows_the_card_of_the_version_it_would_restore(pipeline, context):
+    pipeline(to=VERSION)
+    operator = PlanRollbackOperator(task_id="t")
+    operator.execute(context)
+    assert operator.model_card_url == f"cards/{VERSION}"
 
 
 def test_an_approval_nobody_asked_for_is_skipped(context):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from lead_scoring.cli.common import (
     add,
     add_as_of,
     add_feature_set,
+    as_date,
     emit,
     group,
     pairs,
@@ -37,6 +39,13 @@ def add_commands(commands: Any) -> None:
     build.add_argument("--rejects", type=Path, metavar="R", help="the rows set aside, with every reason (Parquet)")
     add_as_of(build)
     add_feature_set(build)
+
+    backfill = add(
+        actions, "backfill", run_backfill, "materialize a range of days from the warehouse, one after another"
+    )
+    backfill.add_argument("--from", dest="first", required=True, metavar="D1", help="first day")
+    backfill.add_argument("--to", dest="last", required=True, metavar="D2", help="last day, included")
+    add_feature_set(backfill)
 
     audit = add(actions, "audit", run_audit, "replay: did the past value of a feature change with later knowledge")
     audit.add_argument("--source", required=True, type=Path, metavar="DIR")
@@ -81,6 +90,22 @@ def run_build(options: argparse.Namespace) -> None:
             shutil.copyfile(made.fetch(lines.runs, "rejected.parquet"), options.rejects)
     data = {"as_of": made.as_of, "key": made.key, "out": str(options.out), **made.counts, **made.figures}
     emit(options, data, lambda: pairs(data))
+
+
+def run_backfill(options: argparse.Namespace) -> None:
+    lines = pipeline(options)
+    first = lines.as_of(as_date(options.first, "--from"), today())
+    last = lines.as_of(as_date(options.last, "--to"), today())
+    if first > last:
+        raise BadInput(f"--from {first} lies after --to {last}; swap them")
+    made = []
+    for offset in range((last - first).days + 1):
+        done = lines.materialize_features(first + dt.timedelta(days=offset), feature_set=options.feature_set)
+        made.append({"as_of": done.as_of, "key": done.key, **done.counts})
+        if not options.json:
+            rows, aside = done.counts["rows_out"], done.counts["rows_rejected"]
+            print(f"{done.as_of}  {done.key}  {rows:,} rows, {aside:,} set aside", flush=True)
+    emit(options, made, lambda: print(f"{len(made)} days materialized"))
 
 
 def run_audit(options: argparse.Namespace) -> None:

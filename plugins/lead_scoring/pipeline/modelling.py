@@ -298,6 +298,28 @@ class Modelling(Clients):
         }
         return Manifest("update_registry", packaged.key, packaged.as_of, {"packaged": packaged.digest}, {}, {}, made)
 
+    def plan_rollback(self) -> Manifest:
+        """Which version a rollback would restore. :raises BadInput: there is no earlier champion."""
+        entry = self.registry.show(self.champion())
+        before = self.registry.state().previous_champion()
+        figures = {"from": entry["version_id"], "to": before, "performance": self.registry.show(before)["performance"]}
+        key = run_key(dt.date.fromisoformat(_day(before)), figures)
+        return Manifest("plan_rollback", key, _day(before), {}, {}, {}, figures)
+
+    def rollback(self, planned: Manifest, *, actor: str, reason: str, request: str = "") -> Manifest:
+        """Put the planned version back into production.
+
+        :param planned: of :meth:`plan_rollback`: what the person who approved has seen.
+        :raises Conflict: another version became champion since the plan was made.
+        """
+        entry = self.registry.rollback(reason, actor, expected=planned.figures["from"], request=request)
+        figures = {
+            "version": entry.version_id,
+            "previous_champion": planned.figures["from"],
+            "performance": planned.figures["performance"],
+        }
+        return Manifest("rollback_registry", planned.key, planned.as_of, {}, {}, {}, figures)
+
     def _stop_on(self, findings: Sequence[Mapping[str, Any]], accepted: str) -> None:
         if findings and not accepted:
             raise CheckFailed(
@@ -309,6 +331,11 @@ class Modelling(Clients):
         chosen = self.feature_set(str(features.figures["feature_set"]))
         shared = {"features": features.digest, "feature_set": chosen.digest, "code": self.code_digest}
         return dt.date.fromisoformat(features.as_of), chosen, shared
+
+
+def _day(version: str) -> str:
+    """The as-of date in a version id, in ISO form."""
+    return dt.datetime.strptime(version.split("-")[1], "%Y%m%d").replace(tzinfo=dt.UTC).date().isoformat()
 
 
 def _plain(section: Any) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+
 from lead_scoring_airflow.links import SalesforceLink
-from lead_scoring_airflow.operators.stage import StageOperator, as_bool, manifest
+from lead_scoring_airflow.operators.stage import as_bool, make_pipeline, manifest, reported_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -13,19 +16,23 @@ if TYPE_CHECKING:
     from lead_scoring.stage import Manifest
 
 
-class SyncSalesforceOperator(StageOperator):
+class SyncSalesforceOperator(ApprovalOperator):
     """Send the scores that changed to Salesforce, through Bulk API 2.0.
 
-    The login is the Airflow connection named in the settings (``salesforce.conn_id``). Fails when the org rejects more
-    rows than the settings allow; rejected rows are in the ledger with Salesforce's message.
+    The login is the Airflow connection named in the settings (``salesforce.conn_id``). When more leads than
+    ``salesforce.max_bucket_change_share`` would change their bucket, the task waits for a person's approval in the UI
+    before it sends anything; no answer in time is a no. Fails when the org rejects more rows than the settings allow;
+    rejected rows are in the ledger with Salesforce's message.
 
     :param features: manifest of ``materialize_features`` (templated).
     :param published: manifest of ``publish_scores`` (templated).
     :param dry_run: show what would change and send nothing (templated).
+    :param response_timeout: how long a person has to approve.
     """
 
-    template_fields: Sequence[str] = ("features", "published", "dry_run")
+    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "features", "published", "dry_run")
     operator_extra_links = (SalesforceLink(),)
+    ui_color = "#e8eef7"
 
     def __init__(
         self,
@@ -33,15 +40,38 @@ class SyncSalesforceOperator(StageOperator):
         features: Mapping[str, Any],
         published: Mapping[str, Any],
         dry_run: bool | str = False,
+        response_timeout: timedelta = timedelta(hours=12),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            subject="Many leads would change their bucket in Salesforce",
+            defaults=self.REJECT,
+            fail_on_reject=True,
+            response_timeout=response_timeout,
+            **kwargs,
+        )
         self.features = features
         self.published = published
         self.dry_run = dry_run
         self.salesforce_url = ""
 
-    def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
+    def execute(self, context: Context) -> dict[str, Any]:
+        with reported_errors(context):
+            pipeline = make_pipeline()
+            if as_bool(self.dry_run):
+                return self._sync(pipeline, dry_run=True).to_dict()
+            plan = self._sync(pipeline, dry_run=True)
+            if plan.figures["needs_approval"]:
+                self.body = _question(plan)
+                return super().execute(context)
+            return self._sync(pipeline).to_dict()
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        super().execute_complete(context, event)
+        with reported_errors(context):
+            return self._sync(make_pipeline(), approved=True).to_dict()
+
+    def _sync(self, pipeline: Pipeline, *, dry_run: bool = False, approved: bool = False) -> Manifest:
         from airflow.providers.salesforce.hooks.salesforce import SalesforceHook
 
         from lead_scoring.salesforce import lead_list_url, logging_in, session
@@ -51,6 +81,15 @@ class SyncSalesforceOperator(StageOperator):
         with logging_in(settings):
             salesforce = hook.get_conn()
         self.salesforce_url = lead_list_url(salesforce, settings)
-        return pipeline.sync_salesforce(
-            manifest(self.features), manifest(self.published), salesforce, dry_run=as_bool(self.dry_run)
+        made = pipeline.sync_salesforce(
+            manifest(self.features), manifest(self.published), salesforce, dry_run=dry_run, approved=approved
         )
+        self.log.info("sync%s %s: %s", " (dry run)" if dry_run else "", made.key, dict(made.counts))
+        return made
+
+
+def _question(plan: Manifest) -> str:
+    """What the person who approves is shown, as Markdown."""
+    moves = "\n".join(f"- {move}: {count:,} leads" for move, count in plan.figures["bucket_changes"].items())
+    share = plan.figures["bucket_change_share"]
+    return f"{share:.1%} of {plan.counts['leads']:,} leads would change their bucket:\n\n{moves}\n\nSend them?"
