@@ -283,3 +283,14 @@ def test_of_racing_rollbacks_of_one_champion_exactly_one_is_carried_out(
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(roll_back, range(8))).count(True) == 1
     assert Registry(store).champion() == three[1]
+
+
+def test_function_code_half_placed_by_a_killed_promotion_is_put_right_by_the_rollback(
+    registry: Registry, store: ObjectStore, three: Three
+) -> None:
+    registry.promote(three[0], "release", "cli:maria")
+    derived = store.read(REGISTRY_FILE)
+    registry.promote(three[1], "release", "cli:maria")
+    store.write(REGISTRY_FILE, derived)  # as a kill between the function code and registry.json leaves it
+    Registry(store).rollback("bad", "cli:maria")
+    assert store.read("production/cloud_function_code.py") == f"# serves {three[0]}\n".encode()

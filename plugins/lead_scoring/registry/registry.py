@@ -12,6 +12,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import random
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -149,13 +151,15 @@ class Registry:
         :raises BadInput: the version was rejected. :raises NotFound: it is not registered.
         """
 
+        sound = self._files_checker()
+
         def decide(state: State) -> Event | None:
             entry = state.entry(version)
             if entry.status == "production":
                 return None
             _check_expected(state, expected)
             state.check("promote", version)
-            check_files(self.store, version, entry.manifest_digest)
+            sound(entry)
             return self._next("promote", version, actor, reason, request, replaced=state.champion)
 
         return self._commit(decide, request).entry(version)
@@ -170,10 +174,12 @@ class Registry:
         :raises BadInput: there is no earlier champion.
         """
 
+        sound = self._files_checker()
+
         def decide(state: State) -> Event | None:
             _check_expected(state, expected)
             version = state.previous_champion()
-            check_files(self.store, version, state.entry(version).manifest_digest)
+            sound(state.entry(version))
             return self._next("rollback", version, actor, reason, request, replaced=state.champion)
 
         state = self._commit(decide, request)
@@ -199,12 +205,15 @@ class Registry:
             state = self.state()  # after the file, so that what the file was derived from has been read
             if state.last is None or (data == state.to_json() and placed in {None, state.champion}):
                 return
+            if placed is None and not self._champion_moved_since(_derived(data).get("last_event")):
+                placed = state.champion  # whoever wrote that file placed the function code before it
             if state.champion is not None and state.champion != placed:
                 place_function(self.store, state.champion, state.entries[state.champion].manifest_digest)
                 placed = state.champion
             try:
                 self.store.write(REGISTRY_FILE, state.to_json(), if_generation=generation)
             except Conflict:  # somebody else writes it too: look whether there is anything left to do
+                _give_way()
                 continue
             return
 
@@ -216,6 +225,17 @@ class Registry:
             return self._next(action, version, actor, reason, request)
 
         return self._commit(decide, request).entry(version)
+
+    def _files_checker(self) -> Callable[[Entry], None]:
+        """Checks the files of a version, each version once for one command however often that has to look again."""
+        checked: set[str] = set()
+
+        def check(entry: Entry) -> None:
+            if entry.version_id not in checked:
+                check_files(self.store, entry.version_id, entry.manifest_digest)
+                checked.add(entry.version_id)
+
+        return check
 
     def _next(self, kind: str, version: str, actor: str, reason: str, request: str, **details: Any) -> Event:
         return self._log.next(
@@ -237,7 +257,7 @@ class Registry:
                 self._log.append(event)
                 recorded = event
             except Conflict:
-                continue
+                _give_way()
         try:
             self.refresh()
         except LeadScoringError as error:
@@ -249,20 +269,38 @@ class Registry:
             ) from error
         return self.state()
 
+    def _champion_moved_since(self, number: object) -> bool:
+        """Whether an event after this one changed what is in production; yes if the number is none."""
+        events = self._log.read()
+        return not isinstance(number, int) or any(event.kind in {"promote", "rollback"} for event in events[number:])
+
     def _refuse_lost_events(self) -> None:
         """A log without its last events is a valid log. Only the file that was derived from it tells.
 
         :raises CheckFailed: ``registry.json`` was derived from more events than there are.
         """
-        try:
-            derived_from = int(json.loads(self.store.read_generation(REGISTRY_FILE)[0])["last_event"])
-        except (ValueError, TypeError, KeyError):  # missing or damaged: it will be written anew
+        derived_from = _derived(self.store.read_generation(REGISTRY_FILE)[0]).get("last_event")
+        if not isinstance(derived_from, int):  # missing or damaged: it will be written anew
             return
         if derived_from > (found := len(self._log.read())):
             raise CheckFailed(
                 f"{self.store.uri}/{REGISTRY_FILE} was derived from {derived_from} events, the log has {found}; "
                 "restore registry/events from a backup, or delete registry.json if the log is right"
             )
+
+
+def _derived(data: bytes) -> dict[str, Any]:
+    """The content of ``registry.json``, empty if it is missing or damaged."""
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _give_way() -> None:
+    """Wait a moment of random length, so that writers who met do not meet again in step. No result depends on it."""
+    time.sleep(random.uniform(0.0, 0.02))
 
 
 def _check_expected(state: State, expected: str | None) -> None:

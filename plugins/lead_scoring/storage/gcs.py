@@ -2,7 +2,7 @@
 
 Preconditions are Cloud Storage's: ``if_generation_match``. The client repeats a request whose reply was lost, and such
 a repeated write meets the object that its first attempt made. So every write carries an id of its own in the object's
-metadata, and a refused precondition is a :class:`~lead_scoring.errors.Conflict` only if the id there is another one.
+metadata, and a refused repetition is a :class:`~lead_scoring.errors.Conflict` only if the id there is another one.
 For an object that is never replaced, such as a registry event, that is exact. For one that somebody else has replaced
 since, the id is gone: the write is reported as a conflict although it stood for a moment.
 
@@ -20,17 +20,32 @@ from typing import Any
 
 import requests
 from google.api_core import exceptions as api
+from google.api_core.retry import Retry
 from google.auth import exceptions as auth
-from google.cloud import storage
-from google.cloud.storage.exceptions import DataCorruption
-from google.cloud.storage.retry import DEFAULT_RETRY
+from google.cloud.storage import Blob, Client
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from lead_scoring.errors import BadInput, Conflict, NotFound, Transient
 from lead_scoring.storage.names import check_name, is_name
 
 TIMEOUT_SECONDS = 60.0  # of one request
-RETRY = DEFAULT_RETRY.with_delay(initial=0.5, maximum=16.0).with_timeout(180.0)  # of all attempts together
 WRITE_ID = "lead-scoring-write"
+PASSING_STATUS = (408, 429, 500, 502, 503, 504)  # cloud.google.com/storage/docs/retry-strategy
+PASSING_ERRORS = (
+    api.TooManyRequests, api.InternalServerError, api.BadGateway, api.ServiceUnavailable, api.GatewayTimeout,
+    requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, ConnectionError,
+    auth.TransportError,
+)  # fmt: skip
+
+
+def can_be_repeated(error: Exception) -> bool:
+    """Whether the same request may succeed later. Every request here can be sent twice: see above for writes."""
+    if isinstance(error, InvalidResponse):
+        return error.response.status_code in PASSING_STATUS
+    return isinstance(error, PASSING_ERRORS)
+
+
+RETRY = Retry(predicate=can_be_repeated, initial=0.5, maximum=16.0, timeout=180.0)  # timeout: of all attempts together
 
 
 class GcsStore:
@@ -47,7 +62,7 @@ class GcsStore:
         self.uri = f"gs://{bucket}/{prefix}" if prefix else f"gs://{bucket}"
         self._prefix = f"{check_name(prefix)}/" if prefix else ""
         with self._translated("open", ""):
-            self._client = storage.Client(project=None)  # reading and writing objects needs no project
+            self._client = Client(project=None)  # reading and writing objects needs no project
         self._bucket = self._client.bucket(bucket)
         self._cache: tempfile.TemporaryDirectory[str] | None = None
 
@@ -129,29 +144,42 @@ class GcsStore:
             except api.NotFound as error:
                 self._refuse_missing_bucket(error)
 
-    def _blob(self, name: str) -> storage.Blob:
+    def _blob(self, name: str) -> Blob:
         return self._bucket.blob(self._prefix + check_name(name))
 
     def _put(self, name: str, if_generation: int | None, send: Callable[..., Any]) -> int:
         blob = self._blob(name)
         write_id = uuid.uuid4().hex
         blob.metadata = {WRITE_ID: write_id}
+        repeated: list[Exception] = []
+
+        def repeat(error: Exception) -> bool:
+            if can_be_repeated(error):
+                repeated.append(error)
+            return can_be_repeated(error)
+
         with self._translated("write", name):
             try:
-                send(blob, if_generation_match=if_generation, timeout=TIMEOUT_SECONDS, retry=RETRY)
+                send(
+                    blob, if_generation_match=if_generation, timeout=TIMEOUT_SECONDS, retry=RETRY.with_predicate(repeat)
+                )
             except api.PreconditionFailed as error:
-                standing = self._blob(name)
-                try:
-                    standing.reload(timeout=TIMEOUT_SECONDS, retry=RETRY)
-                except api.NotFound:
-                    standing.metadata = None
-                if (standing.metadata or {}).get(WRITE_ID) != write_id:
+                standing = self._standing(name) if repeated else None
+                if standing is None or (standing.metadata or {}).get(WRITE_ID) != write_id:
                     raise Conflict(
-                        f"object {self.uri}/{name} has generation {standing.generation or 0}, expected "
-                        f"{if_generation}; read it again and decide anew"
+                        f"object {self.uri}/{name} is not at generation {if_generation} any more; "
+                        "read it again and decide anew"
                     ) from error
-                return int(standing.generation)  # our first attempt was carried out, only its reply was lost
+                return int(standing.generation)  # an earlier attempt was carried out, only its reply was lost
         return int(blob.generation)
+
+    def _standing(self, name: str) -> Blob | None:
+        blob = self._blob(name)
+        try:
+            blob.reload(timeout=TIMEOUT_SECONDS, retry=RETRY)
+        except api.NotFound:
+            return None
+        return blob
 
     def _cache_folder(self) -> Path:
         if self._cache is None:
