@@ -7,11 +7,11 @@ when the digest of its compared fields differs from the last accepted one, or wh
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lead_scoring.errors import BadInput
 from lead_scoring.salesforce.fields import MappedField, digests, encode, unusable
@@ -25,40 +25,48 @@ STATE_COLUMNS = ("accepted_digest", "score", "bucket", "expires_on", "parked_dig
 
 
 @dataclass
-class Change:
-    """One lead that the run wants to change.
+class Diff:
+    """What a run would change. leads = unchanged + parked + changed.
 
-    :param values: field name to canonical text, None clears the field.
-    :param reason: ``new`` (never written), ``changed`` or ``refresh`` (its expiry is about to pass).
-    :param problem: code and message of why it cannot even be sent, or None.
+    :param parts: tables with one row a lead to change: ``lead_id``, ``digest``, ``score``, ``bucket``, ``expires_on``,
+        ``reason`` (``new``, ``changed``, or ``refresh``: its expiry is about to pass), ``previous_score``,
+        ``previous_bucket``, ``code`` and ``message`` of why it cannot even be sent (null: it can), and a column of
+        canonical text for each field.
+    :param leads: rows of scores that were read.
     """
 
-    lead_id: str | None
-    digest: str
-    values: dict[str, str | None]
-    score: float | None
-    bucket: str | None
-    expires_on: dt.date | None
-    reason: str
-    previous_score: float | None
-    previous_bucket: str | None
-    problem: tuple[str, str] | None = None
-
-
-@dataclass
-class Diff:
-    """:param leads: rows of scores that were read. leads = unchanged + parked + len(changes)."""
-
-    changes: list[Change] = field(default_factory=list)
+    parts: list[pa.Table] = field(default_factory=list)
     leads: int = 0
     unchanged: int = 0
     parked: int = 0
-    bucket_changes: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @cached_property
+    def changes(self) -> pa.Table:
+        """All parts together. Columns, not Python values: a first sync changes every lead of the org."""
+        import pyarrow as pa
+
+        return pa.concat_tables(self.parts) if self.parts else pa.table({name: [] for name in ("reason", "code")})
+
+    @cached_property
+    def bucket_changes(self) -> dict[tuple[str, str], int]:
+        """Bucket in the org and bucket to be to how many leads change so. A first score is no change."""
+        import pyarrow.compute as pc
+
+        if not self.changes.num_rows:
+            return {}
+        pairs = self.changes.select(["previous_bucket", "bucket"]).drop_null()
+        moved = pairs.filter(pc.not_equal(pairs["previous_bucket"], pairs["bucket"]))
+        counted = moved.group_by(["previous_bucket", "bucket"]).aggregate([([], "count_all")]).to_pylist()
+        return {(row["previous_bucket"], row["bucket"]): row["count_all"] for row in counted}
 
     @property
     def bucket_change_share(self) -> float:
-        """Share of all leads of the run whose bucket in the org would change. A first score is no change."""
+        """Share of all leads of the run whose bucket in the org would change."""
         return sum(self.bucket_changes.values()) / self.leads if self.leads else 0.0
+
+    @property
+    def sendable(self) -> int:
+        return int(self.changes["code"].null_count)
 
 
 def compare(
@@ -109,7 +117,7 @@ def _duplicates(scores: Sequence[Path]) -> set[str]:
     short = pc.utf8_slice_codeunits(ids, 0, 15)  # the checksum adds nothing, and either form may come
     counts = pc.value_counts(short)
     double = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
-    return {value for value in double if value is not None and long_id(value)}
+    return {value for value in double if long_id(value)}
 
 
 def _compare_batch(
@@ -149,25 +157,56 @@ def _compare_batch(
     diff.unchanged += pc.sum(pc.cast(unchanged, pa.int64())).as_py()
     diff.parked += pc.sum(pc.cast(parked, pa.int64())).as_py()
     wanted = pc.indices_nonzero(pc.invert(pc.or_(unchanged, parked)))
-    bad = {item.name: unusable(item, batch[item.column]) for item in fields}
-    columns = {
-        "id": ids,
+    changes = pa.table({
+        "lead_id": ids,
         "digest": digest,
         "score": pc.cast(batch["lead_score"], pa.float64()),
         "bucket": pc.cast(batch["score_bucket"], pa.string()),
         "expires_on": pc.cast(batch["expires_on"], pa.date32()),
-        "same": same,
-        "accepted": known["accepted_digest"],
+        "reason": pc.if_else(pc.is_null(known["accepted_digest"]), "new", pc.if_else(same, "refresh", "changed")),
         "previous_score": known["score"],
         "previous_bucket": known["bucket"],
-        **{f"v.{name}": values for name, values in encoded.items()},
-        **{f"b.{name}": values for name, values in bad.items()},
-    }
-    for row in pa.table(columns).take(wanted).to_pylist():
-        diff.changes.append(_change(row, fields, twice))
-        before, after = row["previous_bucket"], row["bucket"]
-        if before is not None and before != after:
-            diff.bucket_changes[before, after] += 1
+        "broken": _broken(batch, fields),
+        **encoded,
+    })
+    diff.parts.append(_with_problems(changes.take(wanted), twice))
+
+
+def _broken(batch: pa.Table, fields: Sequence[MappedField]) -> pa.Array:
+    """Name of a field whose value cannot be written, or null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pa.nulls(batch.num_rows, pa.string())
+    for item in fields:
+        found = pc.if_else(unusable(item, batch[item.column]), item.name, found)
+    return found
+
+
+def _with_problems(changes: pa.Table, twice: set[str]) -> pa.Table:
+    """Add ``code`` and ``message``: why a row cannot be sent."""
+    import pyarrow as pa
+
+    columns = (changes[name].to_pylist() for name in ("lead_id", "score", "broken"))
+    problems = [_problem(lead_id, score, broken, twice) for lead_id, score, broken in zip(*columns, strict=True)]
+    for number, name in enumerate(("code", "message")):
+        values = [problem[number] if problem else None for problem in problems]
+        changes = changes.append_column(name, pa.array(values, pa.string()))
+    return changes.drop_columns(["broken"])
+
+
+def _problem(lead_id: str | None, score: float | None, broken: str | None, twice: set[str]) -> tuple[str, str] | None:
+    if not lead_id:
+        return "MISSING_ID", "the score has no lead_id"
+    if long_id(lead_id) is None:
+        return "MALFORMED_ID", f"lead_id {lead_id!r} is not a Salesforce Lead id"
+    if lead_id[:15] in twice:
+        return "DUPLICATE_ID", f"lead {lead_id} has more than one score in this run; none was sent"
+    if score is None:
+        return "MISSING_SCORE", f"lead {lead_id} has no lead_score"
+    if broken:
+        return "BAD_VALUE", f"the value for {broken} of lead {lead_id} is not a finite number"
+    return None
 
 
 def _state_of(ids: pa.Array, state: pa.Table | None) -> dict[str, pa.Array]:
@@ -179,31 +218,3 @@ def _state_of(ids: pa.Array, state: pa.Table | None) -> dict[str, pa.Array]:
         return {name: pa.nulls(len(ids), kinds.get(name, pa.string())) for name in STATE_COLUMNS}
     place = pc.index_in(ids, value_set=state["lead_id"], skip_nulls=True)
     return {name: state[name].combine_chunks().take(place) for name in STATE_COLUMNS}
-
-
-def _change(row: dict[str, Any], fields: Sequence[MappedField], twice: set[str]) -> Change:
-    lead_id = row["id"]
-    problem = None
-    broken = [item.name for item in fields if row[f"b.{item.name}"]]
-    if not lead_id:
-        problem = ("MISSING_ID", "the score has no lead_id")
-    elif long_id(lead_id) is None:
-        problem = ("MALFORMED_ID", f"lead_id {lead_id!r} is not a Salesforce Lead id")
-    elif lead_id[:15] in twice or lead_id in twice:
-        problem = ("DUPLICATE_ID", f"lead {lead_id} has more than one score in this run; none was sent")
-    elif row["score"] is None:
-        problem = ("MISSING_SCORE", f"lead {lead_id} has no lead_score")
-    elif broken:
-        problem = ("BAD_VALUE", f"lead {lead_id} has a value of {broken} that is not a finite number")
-    return Change(
-        lead_id=lead_id,
-        digest=row["digest"],
-        values={item.name: row[f"v.{item.name}"] for item in fields},
-        score=row["score"],
-        bucket=row["bucket"],
-        expires_on=row["expires_on"],
-        reason="new" if row["accepted"] is None else "refresh" if row["same"] else "changed",
-        previous_score=row["previous_score"],
-        previous_bucket=row["previous_bucket"],
-        problem=problem,
-    )

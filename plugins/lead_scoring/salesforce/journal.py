@@ -9,6 +9,7 @@ Conflict at its next step.
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,12 @@ class Journal:
         self.save()
 
     def finish(self) -> None:
+        """The ledger has it all now: what was needed to pick up the try again goes."""
         self.data["done"] = True
         self.save()
+        for part in self.data["parts"]:
+            self._state.delete(part["rows"])
+        self._state.delete(f"{self.folder}/plan.parquet")
 
 
 def active(state: ObjectStore) -> tuple[dict[str, Any], int]:
@@ -105,39 +110,27 @@ def unfinished_run(state: ObjectStore) -> str | None:
     return None if data["done"] else str(data["run_key"])
 
 
-def begin(state: ObjectStore, run_key: str, operation: str, as_of: str, plan: Path) -> Journal:
+def begin(state: ObjectStore, run_key: str, operation: str, as_of: str, plan: Path, after: int) -> Journal:
     """Start a try with its own sequence number.
 
-    :raises Conflict: another sync started at the same moment.
+    :param after: sequence number of the last try when this one was prepared.
+    :raises Conflict: another sync has started since, so the plan may be out of date.
     """
     standing, generation = active(state)
-    sequence = int(standing["sequence"]) + 1
-    folder = f"salesforce/{sequence:06d}-{run_key}"
-    data = {
-        "run_key": run_key,
-        "operation": operation,
-        "as_of": as_of,
-        "sequence": sequence,
-        "done": False,
-        "parts": [],
-    }
-    try:
-        journal_generation = state.write(f"{folder}/journal.json", canonical_json(data), if_generation=0)
-    except Conflict:  # an attempt that was killed before it became the active one, or a rival: active.json decides
-        _, journal_generation = state.read_generation(f"{folder}/journal.json")
-        journal_generation = state.write(
-            f"{folder}/journal.json", canonical_json(data), if_generation=journal_generation
-        )
-    state.upload(plan, f"{folder}/plan.parquet")
+    sequence = after + 1
+    folder = f"salesforce/{sequence:06d}-{run_key}-{uuid.uuid4().hex[:8]}"  # shared with no rival
+    data = {"run_key": run_key, "operation": operation, "as_of": as_of, "sequence": sequence}
+    data |= {"done": False, "parts": []}
     latest = max(filter(None, [standing["as_of"], as_of if operation == "sync" else None]), default=None)
+    entry = {"sequence": sequence, "folder": folder, "as_of": latest}
     try:
-        state.write(
-            ACTIVE,
-            canonical_json({"sequence": sequence, "folder": folder, "as_of": latest}),
-            if_generation=generation,
-        )
-    except Conflict:
+        if standing["sequence"] != after:
+            raise Conflict(f"try {standing['sequence']} came first")
+        state.upload(plan, f"{folder}/plan.parquet")
+        journal_generation = state.write(f"{folder}/journal.json", canonical_json(data), if_generation=0)
+        state.write(ACTIVE, canonical_json(entry), if_generation=generation)
+    except Conflict as conflict:
         raise Conflict(
-            f"another sync started while {run_key} was being prepared; let it finish, then run again"
+            f"another sync started while {run_key} was prepared ({conflict}); let it finish, then run again"
         ) from None
     return Journal(state, folder, data, journal_generation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,31 +18,23 @@ if TYPE_CHECKING:
 
 MOVERS = 10
 SAMPLE_ROWS = 5
+INTERNAL = ("digest", "expires_on", "score", "bucket", "previous_score", "previous_bucket", "code", "message")
 
 
 def figures_of(
     diff: Diff, settings: SalesforceSettings, quota: Mapping[str, int], interrupted: str | None
 ) -> dict[str, Any]:
     """What the run would change: by bucket, between buckets, the leads that moved most, some rows in full."""
-    moved = [change for change in diff.changes if change.previous_score is not None and change.problem is None]
-    moved.sort(key=lambda change: (-abs((change.score or 0.0) - (change.previous_score or 0.0)), change.lead_id or ""))
+    changes = diff.changes
+    sample = changes.slice(0, SAMPLE_ROWS).to_pylist()
     return {
-        "by_bucket": dict(sorted(Counter(str(change.bucket) for change in diff.changes).items())),
-        "by_reason": dict(sorted(Counter(change.reason for change in diff.changes).items())),
+        "by_bucket": _tally(changes, "bucket"),
+        "by_reason": _tally(changes, "reason"),
         "bucket_changes": {f"{old} > {new}": n for (old, new), n in sorted(diff.bucket_changes.items())},
         "bucket_change_share": round(diff.bucket_change_share, 6),
         "needs_approval": diff.bucket_change_share > settings.max_bucket_change_share,
-        "top_movers": [
-            {
-                "lead_id": change.lead_id,
-                "previous_score": change.previous_score,
-                "score": change.score,
-                "previous_bucket": change.previous_bucket,
-                "bucket": change.bucket,
-            }
-            for change in moved[:MOVERS]
-        ],
-        "sample": [{"lead_id": change.lead_id, **change.values} for change in diff.changes[:SAMPLE_ROWS]],
+        "top_movers": _top_movers(changes),
+        "sample": [{name: value for name, value in row.items() if name not in INTERNAL} for row in sample],
         "api_requests": dict(quota),
         "interrupted_run": interrupted,
         "dry_run_reason": "",
@@ -51,53 +43,69 @@ def figures_of(
     }
 
 
-def counts_of(diff: Diff, rows: Sequence[Mapping[str, Any]], of_run: pa.Table | None) -> dict[str, int]:
+def _tally(changes: pa.Table, column: str) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    if changes.num_rows:
+        for entry in changes[column].value_counts().to_pylist():
+            counts[str(entry["values"])] += entry["counts"]
+    return dict(sorted(counts.items()))
+
+
+def _top_movers(changes: pa.Table) -> list[dict[str, Any]]:
+    """The leads whose score moved most, either way."""
+    import pyarrow.compute as pc
+
+    if not changes.num_rows:
+        return []
+    moved = changes.filter(pc.and_(pc.is_valid(changes["previous_score"]), pc.is_null(changes["code"])))
+    distance = pc.abs(pc.subtract(moved["score"], moved["previous_score"]))
+    moved = moved.select(["lead_id", "previous_score", "score", "previous_bucket", "bucket"])
+    order = [("distance", "descending"), ("lead_id", "ascending")]
+    found: list[dict[str, Any]] = (
+        moved.append_column("distance", distance).sort_by(order).drop_columns(["distance"]).slice(0, MOVERS).to_pylist()
+    )
+    return found
+
+
+def counts_of(diff: Diff, outcome: pa.Table | None, sequences: Set[int]) -> dict[str, int]:
     """Counts of the run, all its tries together.
 
     leads = unchanged + parked + changed; changed = accepted + rejected + exhausted + unprocessed.
 
-    :param rows: of this try.
-    :param of_run: ledger rows of all tries; None in a dry run, which changes nothing but says what it would.
+    :param outcome: rows of ``salesforce_run_outcome``; None in a dry run, which changes nothing but says what it would.
+    :param sequences: of the tries made just now.
     """
-    counts = {"leads": diff.leads, "unchanged": diff.unchanged, "parked": diff.parked, "changed": len(diff.changes)}
-    if of_run is None:
-        problems = sum(change.problem is not None for change in diff.changes)
-        sent = {"sent": 0, ledger.ACCEPTED: 0, ledger.REJECTED: problems, ledger.EXHAUSTED: 0, ledger.UNPROCESSED: 0}
-        return {**counts, **sent}
-    last = last_tries(of_run.to_pylist())
-    statuses = Counter(row["status"] for row in last)
-    this_try = {row["sequence"] for row in rows}
-    earlier = Counter(row["status"] for row in last if row["sequence"] not in this_try)
-    counts["changed"] = len(last)
-    counts["parked"] = max(0, diff.parked - earlier[ledger.REJECTED])
-    counts["unchanged"] = diff.leads - counts["changed"] - counts["parked"]
     names = (ledger.ACCEPTED, ledger.REJECTED, ledger.EXHAUSTED, ledger.UNPROCESSED)
-    return {
-        **counts,
-        "sent": sum(row["attempts"] > 0 for row in last),
-        **{name: statuses[name] for name in names},
-    }
+    counts = {"leads": diff.leads, "unchanged": diff.unchanged, "parked": diff.parked}
+    if outcome is None:
+        changed = diff.changes.num_rows
+        counts |= {"changed": changed, "sent": 0, **dict.fromkeys(names, 0)}
+        return {**counts, ledger.REJECTED: changed - diff.sendable}
+    statuses = outcome["status"].to_pylist()
+    earlier = sum(
+        status == ledger.REJECTED and sequence not in sequences
+        for status, sequence in zip(statuses, outcome["sequence"].to_pylist(), strict=True)
+    )
+    totals = Counter(statuses)
+    counts["parked"] = max(0, diff.parked - earlier)  # those that this very run was refused are counted as rejected
+    counts["unchanged"] = diff.leads - len(statuses) - counts["parked"]
+    sent = sum(attempts > 0 for attempts in outcome["attempts"].to_pylist())
+    return {**counts, "changed": len(statuses), "sent": sent, **{name: totals[name] for name in names}}
 
 
-def last_tries(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of several tries of one run, the last row of each lead. Rows of the same try, or without a lead, all stay."""
-    newest: dict[str | None, int] = {}
-    for row in rows:
-        newest[row["lead_id"]] = max(newest.get(row["lead_id"], 0), row["sequence"])
-    return [row for row in rows if row["sequence"] == newest[row["lead_id"]]]
-
-
-def write_report(
-    work: Path, counts: dict[str, int], figures: dict[str, Any], of_run: Sequence[dict[str, Any]]
-) -> StageOutput:
+def write_report(work: Path, counts: dict[str, int], figures: dict[str, Any], outcome: pa.Table | None) -> StageOutput:
     """``report.json`` and ``not_accepted.parquet``, the rows that the org did not take, with its message."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    left = [row for row in last_tries(of_run) if row["status"] != ledger.ACCEPTED]
-    problems = problems_of(left)
+    if outcome is None:
+        left = pa.table({"lead_id": pa.array([], pa.string())})
+    else:
+        left = outcome.filter(pc.not_equal(outcome["status"], ledger.ACCEPTED))
+    problems = problems_of(left.to_pylist())
     figures = {**figures, "problems": problems, "messages": messages_of(problems)}
-    pq.write_table(pa.Table.from_pylist(left, schema=ledger.schema()), work / "not_accepted.parquet")
+    pq.write_table(left, work / "not_accepted.parquet")
     (work / "report.json").write_bytes(canonical_json({"counts": counts, "figures": figures}))
     files = {name: work / name for name in ("report.json", "not_accepted.parquet")}
     return StageOutput(files=files, counts=counts, figures=figures)

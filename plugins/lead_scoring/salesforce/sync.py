@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.salesforce import ledger
 from lead_scoring.salesforce.client import OrgClient
-from lead_scoring.salesforce.diff import Change, Diff, compare
+from lead_scoring.salesforce.diff import Diff, compare
 from lead_scoring.salesforce.fields import MappedField, canonical, fields_for, load_fields
 from lead_scoring.salesforce.journal import active, unfinished_run
 from lead_scoring.salesforce.preflight import check_fields, check_quota
@@ -82,22 +82,20 @@ def sync(
             refresh_before_days=settings.refresh_before_days,
             retry_parked=retry_parked,
         )
-        quota = check_quota(client, sum(change.problem is None for change in diff.changes)) if client else {}
+        quota = check_quota(client, diff.sendable) if client else {}
         figures = figures_of(diff, settings, quota, interrupted)
         if transfer is None:
-            no_ids = diff.leads > 0 and all(change.problem for change in diff.changes) and not diff.unchanged
+            no_ids = diff.leads > 0 and not diff.unchanged and not diff.sendable
             figures["dry_run_reason"] = "no row has a Salesforce id" if no_ids else "asked for, nothing was sent"
-            output = write_report(folder, counts_of(diff, [], None), figures, [])
+            output = write_report(folder, counts_of(diff, None, set()), figures, None)
         else:
             _check_blast_radius(diff, settings, approved)
-            rows = _plan(transfer, diff.changes, fields, run_key, as_of)
-            if rows:
-                transfer.run(run_key, "sync", as_of.isoformat(), rows)
-            elif ledger.TABLE not in warehouse.tables() or warehouse.partition(ledger.TABLE, run_key) is None:
+            sequences = _send(transfer, diff, fields, run_key, as_of)
+            if ledger.TABLE not in warehouse.tables() or warehouse.partition(ledger.TABLE, run_key) is None:
                 ledger.write(warehouse, sql_folder, run_key, 0, [], folder)  # that nothing changed is on record too
-            of_run = ledger.query(warehouse, sql_folder, ledger.TABLE, run_key=run_key)
-            counts = counts_of(diff, rows, of_run)
-            output = write_report(folder, counts, figures, of_run.to_pylist() if of_run is not None else [])
+            outcome = ledger.query(warehouse, sql_folder, "salesforce_run_outcome", run_key=run_key)
+            counts = counts_of(diff, outcome, sequences)
+            output = write_report(folder, counts, figures, outcome)
             judge(counts, output.figures["problems"], settings)
     return output if work else replace(output, files={})
 
@@ -128,42 +126,48 @@ def _refuse_older(state: ObjectStore, as_of: dt.date) -> None:
         )
 
 
+def _send(transfer: Transfer, diff: Diff, fields: Sequence[MappedField], run_key: str, as_of: dt.date) -> set[int]:
+    """Send all changes, one job's worth at a time, each a try of its own. Returns the tries' sequence numbers."""
+    size = transfer.client.settings.rows_per_job
+    sequences = set()
+    for start in range(0, diff.changes.num_rows, size):
+        rows = _plan(transfer, diff.changes.slice(start, size).to_pylist(), fields, run_key, as_of)
+        sequences.add(transfer.run(run_key, "sync", as_of.isoformat(), rows))
+    return sequences
+
+
 def _plan(
-    transfer: Transfer, changes: Sequence[Change], fields: Sequence[MappedField], run_key: str, as_of: dt.date
+    transfer: Transfer, changes: Sequence[dict[str, Any]], fields: Sequence[MappedField], run_key: str, as_of: dt.date
 ) -> list[Row]:
     """Ledger rows of what is to be sent, with the values that the org has now. What it has already is not sent."""
     by_name = {field.name: field for field in fields}
-    sendable = [change.lead_id for change in changes if change.problem is None and change.lead_id]
-    now = dict(transfer.client.read_leads(sendable, list(by_name)))
+    now = dict(transfer.client.read_leads([row["lead_id"] for row in changes if row["code"] is None], list(by_name)))
     rows = []
     for change in changes:
-        record = now.get(change.lead_id) if change.problem is None and change.lead_id else None
+        values = {name: change[name] for name in by_name}
+        record = now.get(change["lead_id"]) if change["code"] is None else None
         previous = {name: canonical(field, record.get(name)) for name, field in by_name.items()} if record else {}
         row: Row = {
             "run_key": run_key,
             "sequence": 0,
             "as_of": as_of,
             "operation": "sync",
-            "lead_id": change.lead_id,
-            "payload_digest": change.digest,
-            "previous_values": _json(previous),
-            "new_values": _json(change.values),
-            "score": None if change.problem else change.score,
-            "bucket": change.bucket,
-            "expires_on": change.expires_on,
+            "lead_id": change["lead_id"],
+            "payload_digest": change["digest"],
+            "previous_values": canonical_json(previous).decode(),
+            "new_values": canonical_json(values).decode(),
+            "score": None if change["code"] else change["score"],
+            "bucket": change["bucket"],
+            "expires_on": change["expires_on"],
             "status": "",
             "code": "",
             "message": "",
             "attempts": 0,
             "job_id": "",
         }
-        if change.problem is not None:
-            row.update(status=ledger.REJECTED, code=change.problem[0], message=change.problem[1])
-        elif record is not None and previous == change.values:
+        if change["code"] is not None:
+            row.update(status=ledger.REJECTED, code=change["code"], message=change["message"])
+        elif previous == values:
             row.update(status=ledger.ACCEPTED, message="the org had these values already")
         rows.append(row)
     return rows
-
-
-def _json(values: dict[str, Any]) -> str:
-    return canonical_json(values).decode()

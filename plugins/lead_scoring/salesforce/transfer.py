@@ -16,7 +16,7 @@ from lead_scoring.salesforce import ledger
 from lead_scoring.salesforce.bulk import TRANSIENT_CODES, RowResult, results, submit, to_csv, wait, withdraw
 from lead_scoring.salesforce.client import OrgClient
 from lead_scoring.salesforce.fields import MappedField, canonical
-from lead_scoring.salesforce.journal import Journal, begin, unfinished
+from lead_scoring.salesforce.journal import Journal, active, begin, unfinished
 from lead_scoring.storage import ObjectStore
 from lead_scoring.warehouse import Warehouse
 
@@ -41,24 +41,31 @@ class Transfer:
         self.fields = {field.name: field for field in fields}
         self.sql_folder = sql_folder
         self.work = work
+        self._after = 0
 
-    def run(self, run_key: str, operation: str, as_of: str, rows: list[Row]) -> None:
-        """Send a plan as a try of its own and write it into the ledger.
+    def run(self, run_key: str, operation: str, as_of: str, rows: list[Row]) -> int:
+        """Send a plan as a try of its own and write it into the ledger. Returns its sequence number.
 
         :raises Conflict: another sync started or took over.
         :raises Transient: the org stayed out of reach. The next :meth:`settle` records what was sent.
         """
-        journal = begin(self.state, run_key, operation, as_of, self._save_plan(rows))
+        journal = begin(self.state, run_key, operation, as_of, self._save_plan(rows), self._after)
+        self._after = journal.sequence
         for row in rows:
             row["sequence"] = journal.sequence
         self._send(journal, rows)
         self._record(journal, rows)
+        return journal.sequence
 
     def settle(self) -> str | None:
         """Bring an interrupted try to an end without sending anything: pick up its jobs and record what they did.
 
+        What is prepared after this call stands on the ledger as it is now; :meth:`run` refuses it if another sync
+        came in between.
+
         :returns: the run key of that try, or None if there was none.
         """
+        self._after = int(active(self.state)[0]["sequence"])
         journal = unfinished(self.state)
         if journal is None:
             return None
@@ -82,19 +89,14 @@ class Transfer:
     def _send(self, journal: Journal, rows: list[Row]) -> None:
         pending = [number for number, row in enumerate(rows) if not row["status"]]
         names = list(dict.fromkeys(name for number in pending for name in json.loads(rows[number]["new_values"])))
-        per_job = self.client.settings.rows_per_job
         for attempt in range(self.client.settings.max_attempts):
             if not pending:
                 break
             if attempt:
                 self.client.pause(attempt - 1)
-            again: list[int] = []
-            for start in range(0, len(pending), per_job):
-                numbers = pending[start : start + per_job]
-                data = to_csv(names, [(rows[n]["lead_id"], json.loads(rows[n]["new_values"])) for n in numbers])
-                part = journal.add_part(numbers)
-                again += self._collect(rows, numbers, submit(self.client, journal, part, data))
-            pending = again
+            data = to_csv(names, [(rows[n]["lead_id"], json.loads(rows[n]["new_values"])) for n in pending])
+            part = journal.add_part(pending)
+            pending = self._collect(rows, pending, submit(self.client, journal, part, data))
         _close(rows, "")
 
     def _collect(self, rows: list[Row], numbers: Sequence[int], job_id: str) -> list[int]:

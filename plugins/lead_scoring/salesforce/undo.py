@@ -69,8 +69,10 @@ def undo(
         undo_key = f"undo-{run_key}"
         rows, left = _plan(client, entries, fields, run_key, undo_key)
         check_quota(client, len(rows))
-        if rows and not dry_run:
-            transfer.run(undo_key, "undo", rows[0]["as_of"].isoformat(), rows)
+        if not dry_run:
+            for start in range(0, len(rows), settings.rows_per_job):
+                part = rows[start : start + settings.rows_per_job]
+                transfer.run(undo_key, "undo", part[0]["as_of"].isoformat(), part)
         output = _report(rows, left, len(entries), settings, folder, dry_run)
     return output if work else replace(output, files={})
 
