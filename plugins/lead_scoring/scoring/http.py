@@ -107,7 +107,7 @@ def _parse(body: bytes) -> dict[str, Any]:
     if len(body) > MAX_BYTES:
         raise Refused(413, f"the body has {len(body)} bytes, at most {MAX_BYTES} are taken; send fewer leads")
     try:
-        content = json.loads(body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_twins)
+        content = _decoder.decode(body.decode("utf-8"))
     except RecursionError as error:
         raise Refused(400, "the body is nested too deeply; send one object of features") from error
     except ValueError as error:
@@ -126,6 +126,9 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key is given twice in one object")
     return found
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_twins)
 
 
 def _score(scorer: LeadScorer, options: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ SCORER = LeadScorer(
     model_dir=os.environ.get("LEAD_SCORING_MODEL_DIR") or str(HERE),
     manifest_digest=os.environ.get("LEAD_SCORING_MANIFEST_DIGEST") or None,
 )
+ENCODER = json.JSONEncoder(allow_nan=False)
 DESCRIPTION = describe(json.loads((HERE / "openapi.json").read_text()), SCORER)
 
 
@@ -39,4 +40,4 @@ def score_lead(request: flask.Request) -> flask.Response:
     """The document's request and response; GET /openapi.json describes the rest."""
     body = b"" if request.method in {"GET", "HEAD"} else request.stream.read(MAX_BYTES + 1)
     status, content, headers = handle(SCORER, request.method, request.path, request.args, body, DESCRIPTION)
-    return flask.Response(json.dumps(content, allow_nan=False), status, headers, mimetype="application/json")
+    return flask.Response(ENCODER.encode(content), status, headers, mimetype="application/json")
