@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
-        return int(options.run(options) or 0)
+        return int(options.call(options) or 0)
     except LeadScoringError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

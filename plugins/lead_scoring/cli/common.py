@@ -29,7 +29,7 @@ def add(
         name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", epilog=epilog
     )
     command.add_argument("--json", action="store_true", help="print one machine-readable object on stdout")
-    command.set_defaults(run=run)
+    command.set_defaults(call=run)
     return command
 
 

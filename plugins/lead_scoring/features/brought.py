@@ -34,7 +34,8 @@ def bring(path: str, *, as_of: dt.date, feature_set: FeatureSet, settings: Featu
 
     Columns: every feature under its model name or its warehouse name; ``target`` (0, 1 or missing), ``lead_id`` and
     ``contacted_at`` if there are any. Without ``lead_id`` the rows are numbered ``row-0000001``. A row with a target
-    gives a training row; every row gives a row to score.
+    gives a training row; every row gives a row to score. A table that :func:`materialize` made has ``pit_date`` and
+    ``scorable`` as well: only its scorable rows give a row to score.
 
     :raises NotFound: no such file.
     :raises BadInput: not Parquet, no rows, a feature is missing or not a number, a target is not 0 or 1 throughout.
@@ -46,28 +47,33 @@ def bring(path: str, *, as_of: dt.date, feature_set: FeatureSet, settings: Featu
         raise BadInput(f"feature table {path} has no rows")
     file.close()
     columns = _feature_columns(path, types, feature_set)
-    has_ids, has_target, has_contact = "lead_id" in types, "target" in types, "contacted_at" in types
+    has_ids, has_target, has_scorable = "lead_id" in types, "target" in types, "scorable" in types
+    contact = next((name for name in ("contacted_at", "pit_date") if name in types), None)
     if has_ids and types["lead_id"] != "STRING":
         raise BadInput(f"column 'lead_id' of {path} is {types['lead_id']}; it must be text: Salesforce ids")
     if has_target and types["target"] not in _NUMBERS:
         raise BadInput(f"column 'target' of {path} is {types['target']}; it must be 0, 1 or missing")
-    if has_contact and types["contacted_at"] not in {"DATE", "TIMESTAMP", "DATETIME"}:
-        raise BadInput(f"column 'contacted_at' of {path} is {types['contacted_at']}; it must be a date or a time")
+    if contact and types[contact] not in {"DATE", "TIMESTAMP", "DATETIME"}:
+        raise BadInput(f"column {contact!r} of {path} is {types[contact]}; it must be a date or a time")
+    if has_scorable and types["scorable"] != "BOOL":
+        raise BadInput(f"column 'scorable' of {path} is {types['scorable']}; it must be true or false")
 
     table = EmbeddedWarehouse(work / "brought")
     table.replace_partition("brought", "all", [Path(path)])
     parts = [f"CAST(`{found}` AS FLOAT64) AS {column}" for column, found in columns.items()]
     parts += ["CAST(target AS FLOAT64) AS target"] if has_target else []
-    parts += ["DATE(contacted_at) AS pit_date"] if has_contact else []
-    parts += ["lead_id", "COUNT(*) OVER (PARTITION BY lead_id) AS copies"] if has_ids else []
-    sql = f"SELECT {', '.join(parts)} FROM brought" + (" ORDER BY lead_id" if has_ids else "")
+    parts += [f"DATE({contact}) AS pit_date"] if contact else []
+    parts += ["scorable"] if has_scorable else []
+    key = "lead_id, scorable" if has_scorable else "lead_id"
+    parts += ["lead_id", f"COUNT(*) OVER (PARTITION BY {key}) AS copies"] if has_ids else []
+    sql = f"SELECT {', '.join(parts)} FROM brought" + (f" ORDER BY {key}" if has_ids else "")
 
     sink = RowSink(work, as_of=as_of, feature_set=feature_set, rows_per_shard=settings.rows_per_shard)
     rows = dated = 0
     for part in table.export(sql, {}, work / "computed", 1_048_576):
         for batch in pq.ParquetFile(part).iter_batches(_BATCH_ROWS):
             arrow = pa.Table.from_batches([batch])
-            dated += arrow.num_rows - arrow.column("pit_date").null_count if has_contact else 0
+            dated += arrow.num_rows - arrow.column("pit_date").null_count if contact else 0
             _add(sink, arrow, feature_set, first_row=rows, as_of=as_of)
             rows += arrow.num_rows
     files = sink.close(with_train=has_target)
@@ -122,7 +128,7 @@ def _add(sink: RowSink, table: pa.Table, feature_set: FeatureSet, *, first_row: 
         lead_ids = pa.array([f"row-{first_row + place + 1:07d}" for place in range(count)])
     pit = table.column("pit_date") if "pit_date" in names else pa.nulls(count, pa.date32())
     late = pc.fill_null(pc.greater(pit, pa.scalar(as_of, pa.date32())), False)
-    reasons.append(marked(late.to_numpy(zero_copy_only=False), "contacted_at lies after as_of"))
+    reasons.append(marked(late.to_numpy(zero_copy_only=False), "contact date lies after as_of"))
     target = table.column("target").to_numpy() if "target" in names else np.full(count, np.nan)
     odd = ~np.isnan(target) & (target != 0) & (target != 1)
     reasons.append({int(place): f"target is {target[place]:g}, not 0 or 1" for place in np.flatnonzero(odd)})
@@ -132,7 +138,9 @@ def _add(sink: RowSink, table: pa.Table, feature_set: FeatureSet, *, first_row: 
         "lead_id": lead_ids,
         "pit_date": pit,
         "target": pa.array(np.where(odd, np.nan, target), from_pandas=True).cast(pa.int64()),
-        "scorable": pa.array(np.ones(count, dtype=bool)),
+        "scorable": pc.fill_null(table.column("scorable"), False)
+        if "scorable" in names
+        else pa.array(np.ones(count, dtype=bool)),
     }
     columns |= {column: pa.array(frame[column].to_numpy()) for column in feature_set.columns}
     schema = row_schema(feature_set)

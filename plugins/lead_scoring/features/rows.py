@@ -80,16 +80,15 @@ class RowSink:
         self._accept(good.filter(good.column("scorable")), self._score)
 
     def add_brought(self, table: pa.Table, reasons: Reasons) -> None:
-        """Like :meth:`add` for rows that are labelled and to be scored at once: in count they are one row.
+        """Like :meth:`add` for rows that may be labelled and scorable at once: in count they are one row.
 
         The label goes into the training row only, so that a lead keeps one row of each kind.
         """
         good = self._set_aside(table, reasons)
-        rows = good.num_rows
         labelled = good.filter(pc.is_valid(good.column("target")))
         self._accept(_replace(labelled, "scorable", pa.array(np.zeros(labelled.num_rows, bool))), self._train)
-        unlabelled = _replace(good, "target", pa.nulls(rows, pa.int64()))
-        self._accept(_replace(unlabelled, "scorable", pa.array(np.ones(rows, bool))), self._score)
+        scorable = good.filter(good.column("scorable"))
+        self._accept(_replace(scorable, "target", pa.nulls(scorable.num_rows, pa.int64())), self._score)
 
     def _set_aside(self, table: pa.Table, reasons: Reasons) -> pa.Table:
         self.rows_in += table.num_rows

@@ -1,0 +1,173 @@
+"""The command line does what the DAGs do: from raw tables to a champion, scores and proof, with the promised exits."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from lead_scoring.cli import main, parser
+
+pytestmark = pytest.mark.xdist_group("command-line")
+AS_OF = "2024-12-21"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A laptop's folders, as settings in the environment, with the sample loaded and released once."""
+    folder = tmp_path_factory.mktemp("cli")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEAD_SCORING__STORAGE__MODELS", str(folder / "models"))
+        patch.setenv("LEAD_SCORING__STORAGE__RUNS", str(folder / "runs"))
+        patch.setenv("LEAD_SCORING__WAREHOUSE__FOLDER", str(folder / "warehouse"))
+        patch.setenv("LEAD_SCORING__CALIBRATION__REPEATS", "3")
+        patch.setenv("LEAD_SCORING__CALIBRATION__BOOTSTRAP", "100")
+        patch.setenv("LEAD_SCORING__TRAINING__SEARCH_TRIALS", "1")
+        assert main(["sample", "--out", str(folder / "sample"), "--load"]) == 0
+        build = ["features", "build", "--source", str(folder / "sample"), "--as-of", AS_OF]
+        assert main([*build, "--out", str(folder / "f.parquet"), "--rejects", str(folder / "r.parquet")]) == 0
+        release = ["release", "--features", str(folder / "f.parquet"), "--as-of", AS_OF, "--promote"]
+        assert main([*release, "--reason", "first"]) == 0
+        yield folder
+
+
+def said(capsys, *arguments: str) -> tuple[int, object, str]:
+    """Exit status, the JSON on stdout, stderr."""
+    capsys.readouterr()
+    status = main([*arguments, "--json"])
+    captured = capsys.readouterr()
+    return status, json.loads(captured.out) if captured.out.strip() else None, captured.err
+
+
+def commands(of, path=()):
+    for action in of._subparsers._group_actions if of._subparsers else ():
+        for name, child in action.choices.items():
+            yield (*path, name), child
+            yield from commands(child, (*path, name))
+
+
+def test_every_command_explains_itself(capsys):
+    seen = [" ".join(path) for path, _ in commands(parser())]
+    expected = (
+        "sample, features build, features audit, train, calibrate, release, registry list, registry show, "
+        "registry history, registry promote, registry rollback, verify, score, sync, why, bench, doctor"
+    )
+    assert set(expected.split(", ")) <= set(seen)
+    for path, _ in commands(parser()):
+        with pytest.raises(SystemExit) as done:
+            main([*path, "--help"])
+        assert done.value.code == 0
+        assert len(capsys.readouterr().out) > 60
+
+
+def test_features_build_keeps_every_row_it_sets_aside(home):
+    rejected = pq.read_table(home / "r.parquet")
+    assert rejected.num_rows > 0
+    assert all(rejected.column("reasons").to_pylist())
+
+
+def test_the_registry_shows_the_champion_and_how_it_came_there(home, capsys):
+    status, entries, _ = said(capsys, "registry", "list")
+    assert status == 0
+    assert [entry["status"] for entry in entries] == ["production"]
+    version = entries[0]["version_id"]
+    assert said(capsys, "registry", "show", version)[1]["version_id"] == version
+    events = said(capsys, "registry", "history")[1]
+    assert [event["kind"] for event in events] == ["register", "promote"]
+    assert events[1]["reason"] == "first"
+
+
+def test_a_table_of_leads_is_scored_and_every_row_is_accounted_for(home, capsys):
+    out = home / "scores.parquet"
+    status, counts, _ = said(
+        capsys, "score", "--batch", str(home / "f.parquet"), "--out", str(out), "--as-of", AS_OF
+    )
+    assert status == 0
+    assert counts["in"] == counts["scored"] + counts["rejected"]
+    scores = pq.read_table(out)
+    assert scores.num_rows == counts["scored"] > 1000
+    assert pq.read_table(home / "scores_rejected.parquet").num_rows == counts["rejected"]
+
+
+def test_one_lead_is_scored_from_json_with_the_documents_five_keys(home, capsys):
+    version = said(capsys, "registry", "list")[1][0]["version_id"]
+    names = json.loads((home / "models" / "production" / f"feature_names_{version}.json").read_text())
+    status, result, _ = said(capsys, "score", json.dumps(dict.fromkeys(names, 1.0)))
+    assert status == 0
+    assert {"lead_score", "score_bucket", "action_recommended", "model_version", "uncalibrated_score"} <= set(result)
+
+
+def test_a_package_verifies_and_the_damaged_copies_do_not_load(home, capsys):
+    version = said(capsys, "registry", "list")[1][0]["version_id"]
+    status, report, _ = said(capsys, "verify", version, "--fuzz", "20")
+    assert status == 0
+    assert report["version_id"] == version
+
+
+def test_the_doctor_explains_why_the_documents_thresholds_are_out_of_reach(home, capsys):
+    status, checks, _ = said(capsys, "doctor")
+    assert status == 0
+    found = {check["name"]: check for check in checks}
+    assert "Warm needs 0.30; the highest reachable score is" in found["buckets absolute"]["message"]
+    assert found["champion"]["status"] == "ok"
+
+
+def test_a_backfill_materializes_every_day_of_the_range(home, capsys):
+    status, days, _ = said(capsys, "features", "backfill", "--from", "2024-12-19", "--to", "2024-12-20")
+    assert status == 0
+    assert [day["as_of"] for day in days] == ["2024-12-19", "2024-12-20"]
+
+
+def test_the_audit_finds_the_planted_late_departures_only_when_recorded_at_is_ignored(home, capsys):
+    audit = ["features", "audit", "--source", str(home / "sample"), "--as-of", "2024-06-30", "--later", AS_OF]
+    assert said(capsys, *audit)[0] == 0
+    status, _, error = said(capsys, *audit, "--ignore-recorded-at")
+    assert status == 1
+    assert "days_in_gap" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["score"], 2, "score needs either"),
+        (["score", "{}"], 2, ""),
+        (["score", "not json"], 2, "is not JSON"),
+        (["registry", "show", "v1-20240101-00000000"], 2, "v1-20240101-00000000"),
+        (["registry", "promote", "v1-20240101-00000000", "--reason", "x"], 2, "v1-20240101-00000000"),
+        (["features", "build", "--source", "/nowhere", "--as-of", AS_OF, "--out", "x"], 2, "/nowhere"),
+        (["release", "--features", "/nowhere.parquet", "--as-of", AS_OF], 2, "/nowhere.parquet"),
+        (["release", "--features", "x", "--as-of", "2999-01-01"], 2, "as_of is 2999-01-01"),
+        (["release", "--features", "x", "--as-of", "yesterday"], 2, "as_of is 'yesterday'"),
+        (["release", "--features", "x", "--force"], 2, "--force needs --reason"),
+        (["calibrate"], 2, "--scores"),
+        (["calibrate", "--scores", "/nowhere.csv"], 2, "/nowhere.csv"),
+        (["sync"], 2, "--scores"),
+        (["sync", "undo"], 2, "--run"),
+        (["why"], 2, "LEAD_ID"),
+        (["why", "00Q000000000001EAA", "--on", "today"], 2, "--on is 'today'"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr_and_exit_2(home, capsys, arguments, status, words):
+    found, data, error = said(capsys, *arguments)
+    assert (found, data) == (status, None)
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert words in error
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"days_in_gap": [1.0]}, "current_firm_tenure_months"),
+        ({"days_in_gap": []}, ""),
+    ],
+)
+def test_a_feature_table_that_cannot_be_used_is_named(home, tmp_path, capsys, table, words):
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table(table), path)
+    status, _, error = said(capsys, "train", "--features", str(path), "--as-of", AS_OF, "--out", str(tmp_path / "o"))
+    assert status == 2
+    assert "table.parquet" in error
+    assert words in error
+    assert not (tmp_path / "o").exists()
