@@ -1,0 +1,168 @@
+"""The gate accepts what is better, refuses what is not, and says when nobody can tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from lead_scoring.errors import BadInput
+from lead_scoring.model.calibrators import calibrator_from_dict, sigmoid
+from lead_scoring.packaging import gate, gate_release, gate_selftest
+from lead_scoring.settings import GateSettings, load_settings
+
+
+@pytest.fixture
+def settings() -> GateSettings:
+    return dataclasses.replace(load_settings(environment={}).gate, bootstrap=300)
+
+
+def _leads(n: int, seed: int = 1, base: float = -3.0) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    margin = generator.normal(0, 1, n) + base
+    return margin, (generator.random(n) < sigmoid(margin)).astype(np.int8)
+
+
+@pytest.mark.slow
+def test_an_idle_challenger_is_refused_and_a_better_one_accepted(settings) -> None:
+    """The full size, 100 seeds, is ``gate_selftest(settings)``."""
+    found = gate_selftest(dataclasses.replace(settings, bootstrap=100), sets=10, processes=1)
+    assert found["idle"] == {"refused": 10}
+    assert found["better"] == {"accepted": 10}
+    assert found["mean_positives"] == pytest.approx(400, abs=30)
+    assert found["mean_auc_gain"] == pytest.approx(0.02, abs=0.004)
+
+
+def test_a_small_holdout_cannot_tell_and_says_how_many_conversions_it_takes(settings) -> None:
+    margin, target = _leads(1500, base=-3.6)
+    generator = np.random.default_rng(2)
+    champion = sigmoid(margin + generator.normal(0, 0.7, 1500))
+    challenger = sigmoid(margin + generator.normal(0, 0.7, 1500))
+    verdict = gate(challenger, champion, target, settings)
+    assert verdict.accepted is None
+    needed = verdict.figures["needed_positives"]
+    assert needed > target.sum()
+    assert f"about {needed} conversions" in verdict.reasons[0]
+
+
+def test_fewer_than_the_minimum_of_conversions_cannot_tell_however_good_it_looks(settings) -> None:
+    margin, target = _leads(900, base=-3.8)
+    assert 10 < target.sum() < 50
+    verdict = gate(sigmoid(margin), np.full(900, 0.5), target, settings)
+    assert verdict.accepted is None
+    assert "needs at least" in verdict.reasons[0]
+    assert verdict.figures["needed_positives"] >= 50
+
+
+def test_a_clearly_worse_challenger_is_refused_with_figures(settings) -> None:
+    margin, target = _leads(4000)
+    verdict = gate(sigmoid(-margin - 6), sigmoid(margin), target, settings)
+    assert verdict.accepted is False
+    assert "worse than the champion" in verdict.reasons[0]
+    assert verdict.figures["log_loss_gain"]["high"] < 0
+
+
+def test_a_better_log_loss_with_a_clearly_lower_lift_is_refused(settings) -> None:
+    """A champion that is badly calibrated, and a challenger that is right on average and ranks nothing."""
+    margin, target = _leads(6000)
+    verdict = gate(
+        np.full(6000, target.mean()), sigmoid(margin + 3), target, settings,
+        challenger_margin=np.random.default_rng(99).normal(size=6000), champion_margin=margin,
+    )  # fmt: skip
+    assert verdict.accepted is False
+    assert "lift is lower" in verdict.reasons[0]
+
+
+def test_the_champion_itself_is_not_a_better_challenger(settings) -> None:
+    margin, target = _leads(2000)
+    verdict = gate(sigmoid(margin), sigmoid(margin), target, settings)
+    assert verdict.accepted is False
+    assert verdict.figures["log_loss_gain"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_the_first_release_must_beat_the_constant(settings) -> None:
+    margin, target = _leads(2000)
+    assert gate(sigmoid(margin), None, target, settings).accepted is True
+    assert gate(sigmoid(-margin - 6), None, target, settings).accepted is False
+    with_noise = gate(np.clip(target.mean() + 1e-4 * margin, 0.001, 0.999), None, target, settings)
+    assert with_noise.accepted is not True or with_noise.figures["log_loss_gain"]["low"] > 0
+
+
+def test_a_holdout_of_one_class_cannot_tell(settings) -> None:
+    verdict = gate(np.full(100, 0.1), None, np.zeros(100, dtype=np.int8), settings)
+    assert verdict.accepted is None
+    assert "0 of 100 holdout leads converted" in verdict.reasons[0]
+
+
+def test_equal_seeds_give_equal_verdicts(settings) -> None:
+    margin, target = _leads(1000)
+    assert gate(sigmoid(margin), None, target, settings) == gate(sigmoid(margin), None, target, settings)
+
+
+class _Champion:
+    """Stands where a LeadScorer stands: scores a table in its order."""
+
+    def __init__(self, shift: float = 0.0, error: str = "") -> None:
+        self.shift, self.error = shift, error
+
+    def score_batch(self, leads: pa.Table) -> pa.Table:
+        if self.error:
+            raise BadInput(self.error)
+        margin = -2.4 - self.shift * leads["tenure"].to_numpy()
+        return pa.table({"margin": margin, "lead_score": sigmoid(margin)})
+
+
+def _release(release, settings, champion) -> object:
+    return gate_release(
+        scores=release["scores.parquet"], calibrator=release["calibrator.json"], holdout=release["holdout.parquet"],
+        champion=champion, settings=settings,
+    )  # fmt: skip
+
+
+def test_a_release_is_judged_on_the_same_holdout_as_the_champion(release, settings) -> None:
+    verdict = _release(release, settings, _Champion())
+    scores = pq.read_table(release["scores.parquet"])
+    held = scores.filter(pc.equal(scores["split"], "holdout"))
+    assert verdict.figures["leads"] == held.num_rows
+    fitted = calibrator_from_dict(json.loads(release["calibrator.json"].read_text()))
+    losses = -np.where(
+        held["target"].to_numpy() == 1,
+        np.log(fitted.apply(held["margin"].to_numpy())),
+        np.log1p(-fitted.apply(held["margin"].to_numpy())),
+    )
+    assert verdict.figures["log_loss"]["challenger"] == pytest.approx(losses.mean())
+    assert verdict.accepted is True
+    assert json.loads(json.dumps(verdict.to_dict()))["accepted"] is True
+
+
+def test_the_first_release_is_compared_with_the_rate_of_earlier_leads(release, settings) -> None:
+    verdict = _release(release, settings, None)
+    assert verdict.accepted is True
+    assert verdict.figures["against"] == "the constant base rate"
+
+
+def test_a_champion_that_cannot_score_the_holdout_cannot_be_compared(release, settings) -> None:
+    verdict = _release(release, settings, _Champion(error="feature 'aum' is missing"))
+    assert verdict.accepted is None
+    assert "feature 'aum' is missing" in verdict.reasons[0]
+
+
+def test_no_holdout_cannot_tell(release, settings, tmp_path: Path) -> None:
+    scores = pq.read_table(release["scores.parquet"])
+    pq.write_table(scores.filter(pc.equal(scores["split"], "calibration")), tmp_path / "scores.parquet")
+    verdict = _release({**release, "scores.parquet": tmp_path / "scores.parquet"}, settings, None)
+    assert verdict.accepted is None
+    assert "there is no holdout" in verdict.reasons[0]
+
+
+def test_a_holdout_of_other_leads_is_refused(release, settings, tmp_path: Path) -> None:
+    rows = pq.read_table(release["holdout.parquet"])
+    pq.write_table(rows.slice(1), tmp_path / "holdout.parquet")
+    with pytest.raises(BadInput, match="do not hold the same leads"):
+        _release({**release, "holdout.parquet": tmp_path / "holdout.parquet"}, settings, _Champion())
