@@ -17,6 +17,7 @@ from lead_scoring.storage.local import LocalStore
 from sandbox.salesforce_org.faults import SWITCHES
 from tests.salesforce.conftest import DAY, Desk, score_rows
 
+SEED = 20241221
 RUNS = 50
 LEADS = 40
 
@@ -105,7 +106,7 @@ def test_fifty_runs_with_every_fault_end_with_the_org_equal_to_the_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.fsync", lambda descriptor: None)  # these kills end processes, not the machine
-    generator = random.Random(20241221)
+    generator = random.Random(SEED)
     desk = Desk(tmp_path, LEADS)
     desk.settings = dataclasses.replace(desk.settings, wait_seconds=0.0005, rows_per_job=15, max_rejected_share=0.5)
     killer = Killer(generator, 0.01)

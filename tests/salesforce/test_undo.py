@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from lead_scoring.errors import NotFound
+from lead_scoring.errors import NotFound, Transient
 from tests.salesforce.conftest import Desk, score_rows
 
 
@@ -64,3 +66,37 @@ def test_an_undone_run_can_be_sent_and_undone_again(desk: Desk) -> None:
 def test_undo_of_an_unknown_run_names_the_remedy(desk: Desk) -> None:
     with pytest.raises(NotFound, match="no run 'nothing'; `sync status` lists the runs"):
         desk.undo("nothing")
+
+
+def test_undo_through_faults_and_retries_restores_every_lead_once(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.8)), run_key="later")
+    before = len(desk.writes())
+    generator = random.Random(3)
+    for fault in ("drop_reply", "unavailable", "lock_rows", "abort_job", "unprocessed_rows", "lose_job"):
+        desk.faults.set({fault: 1, "seed": generator.randrange(1000)})
+    for _ in range(10):
+        try:
+            output = desk.undo("later")
+            break
+        except Transient:
+            continue
+    assert output.counts["left"] == 0
+    assert sorted(desk.writes()[before:]) == [(one, 0.2) for one in desk.ids]
+    assert {row["status"] for row in desk.ledger("undo-later")} == {"accepted"}
+
+
+def test_the_next_sync_after_an_undo_starts_from_what_the_org_has(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.8)), run_key="later")
+    desk.undo("later")
+    assert desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)), run_key="third").counts["unchanged"] == 12
+    assert desk.sync(score_rows(dict.fromkeys(desk.ids, 0.8)), run_key="fourth").counts["accepted"] == 12
+
+
+def test_a_dry_undo_says_what_it_would_do(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    before = desk.org.history()
+    output = desk.undo(dry_run=True)
+    assert (output.counts["changed"], output.counts["sent"]) == (12, 0)
+    assert desk.org.history() == before

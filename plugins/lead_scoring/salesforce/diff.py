@@ -137,9 +137,8 @@ def _compare_batch(
         return
     days = pc.unique(pc.cast(batch["as_of"], pa.date32())).to_pylist()
     if days != [as_of]:
-        raise BadInput(
-            f"scores are of {[str(day) for day in days]}, the run's as-of date is {as_of}; give that day's scores"
-        )
+        found = ", ".join(map(str, days))
+        raise BadInput(f"scores are of {found}, the run's as-of date is {as_of}; give that day's scores")
     ids = pa.array(normal_ids(batch["lead_id"].cast("string").to_pylist()), pa.string())
     encoded = {item.name: encode(item, batch[item.column]) for item in fields}
     digest = pa.array(digests(fields, encoded))
