@@ -26,6 +26,7 @@ class StorageSettings:
     models: str
     models_url: str
     runs: str
+    trusted_keys: str
 
 
 @dataclass(frozen=True)

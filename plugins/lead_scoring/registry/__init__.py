@@ -1,13 +1,14 @@
 """Which versions exist, which is in production, since when, by whom and why; that their bytes are as packaged.
 
 :class:`Registry` answers and changes; :func:`publish_package` puts a version's files into the store; :func:`verify`
-checks them.
+checks them; :func:`sign_package` vouches for them.
 """
 
 from __future__ import annotations
 
 from lead_scoring.registry.package import Package, open_package, publish_package
 from lead_scoring.registry.registry import Registry
+from lead_scoring.registry.signing import sign_package
 from lead_scoring.registry.verification import verify
 
-__all__ = ["Package", "Registry", "open_package", "publish_package", "verify"]
+__all__ = ["Package", "Registry", "open_package", "publish_package", "sign_package", "verify"]

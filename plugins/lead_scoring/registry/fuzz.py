@@ -30,7 +30,7 @@ def fuzz(
 ) -> dict[str, Any]:
     """Try ``attempts`` damaged copies. ``store`` itself is only read.
 
-    :param scorer: loads a scorer from the copy, where the caller has one; it must refuse every damaged package too.
+    :param scorer: loads a scorer from the copy, where the caller has one; it must refuse damaged model files too.
     :return: JSON values: ``attempts``, ``refused``, ``loaded``, ``side_effects``, ``by_kind``, ``seed``.
     :raises CheckFailed: a damaged copy loaded, had an effect, or failed with another error than ours; or the
         undamaged one did not load.
@@ -49,8 +49,9 @@ def fuzz(
             kind, damaged = damage.choose()
             for name, data in damaged.items():
                 _put(copy, name, data)
-            in_package = all(name.startswith(PRODUCTION) for name in damaged)  # else the scorer may rightly load
-            for load in loaders if in_package else loaders[:1]:
+            # a scorer never reads the function's code and the events, so with those damaged it may rightly load
+            of_model = all(name.startswith(PRODUCTION) and name.count("/") == 1 for name in damaged)
+            for load in loaders if of_model else loaders[:1]:
                 if (fault := _attempt(load, copy, version)) is not None:
                     faults.append(f"attempt {number} ({kind} of {', '.join(damaged)}): {fault}")
             if canary.exists():
