@@ -38,7 +38,9 @@ def print_summary(client: AirflowClient, dag_id: str, run_id: str, *, models: Pa
 
 def _performance(console: Console, figures: dict[str, Any]) -> None:
     performance = figures["performance"]
-    table = Table(title="Holdout figures", title_justify="left")
+    evaluation = "judged on leads that neither the booster nor the calibrator saw"
+    console.print(f"\nFigures, {evaluation}:")
+    table = Table()
     for name in performance:
         table.add_column(name)
     table.add_row(*(_number(value) for value in performance.values()))
@@ -48,11 +50,11 @@ def _performance(console: Console, figures: dict[str, Any]) -> None:
 def _calibration(console: Console, figures: dict[str, Any]) -> None:
     in_sample = {row["method"]: row for row in figures["comparison"]["in_sample"]["rows"]}
     cross_fit = figures["comparison"]["cross_fit"]
-    table = Table(
-        title=f"Calibration on {cross_fit['n']:,} leads, {cross_fit['positives']} conversions: "
-        "in sample as the document has it, cross-fit beside it",
-        title_justify="left",
+    console.print(
+        f"\nCalibration on {cross_fit['n']:,} leads, {cross_fit['positives']} conversions: "
+        "in sample as the document has it, cross-fit beside it"
     )
+    table = Table()
     table.add_column("method")
     for name in ("in-sample Brier", "in-sample log loss", "cross-fit Brier", "cross-fit log loss"):
         table.add_column(name, justify="right")
@@ -72,7 +74,8 @@ def _calibration(console: Console, figures: dict[str, Any]) -> None:
 
 def _buckets(console: Console, published: dict[str, Any], calibrated: dict[str, Any]) -> None:
     buckets = published["figures"]["buckets"]
-    table = Table(title=f"Scores as of {published['as_of']}: {sum(buckets.values()):,} leads", title_justify="left")
+    console.print(f"\nScores as of {published['as_of']}: {sum(buckets.values()):,} leads")
+    table = Table()
     table.add_column("bucket")
     table.add_column("leads", justify="right")
     for bucket, count in buckets.items():
@@ -95,10 +98,20 @@ def _sync(console: Console, synced: dict[str, Any]) -> None:
 
 
 def _files(console: Console, models: Path) -> None:
+    """Every file, but the function's own copies of the library as one line a folder."""
     console.print("Files:")
+    folded: dict[str, int] = {}
     for path in sorted(item for item in models.rglob("*") if item.is_file()):
-        if not any(part.startswith(".") for part in path.relative_to(models).parts):
-            console.print(f"  {models.name}/{path.relative_to(models)}  {path.stat().st_size:,} bytes")
+        name = path.relative_to(models)
+        if any(part.startswith(".") for part in name.parts):
+            continue
+        if len(name.parts) > 2 and name.parts[0] == "production":
+            top = "/".join(name.parts[:2])
+            folded[top] = folded.get(top, 0) + 1
+            continue
+        console.print(f"  {models.name}/{name}  {path.stat().st_size:,} bytes", soft_wrap=True)
+    for top, count in folded.items():
+        console.print(f"  {models.name}/{top}/  {count} files of the HTTP function", soft_wrap=True)
 
 
 def _number(value: Any) -> str:
