@@ -30,14 +30,14 @@ def prepare(features: str) -> None:
     from lead_scoring.sample import write_sample
     from lead_scoring.settings import load_settings
 
-    sample = laptop.STATE / "sample"
+    sample = laptop.state_folder() / "sample"
     write_sample(sample)
     if features:
         print(f"Feature table: {features} (the data are yours; the Salesforce org beside it is a stand-in)")
         return
     rows = Pipeline(load_settings()).load_source(sample)
     counted = ", ".join(f"{count:,} {name}" for name, count in rows.items())
-    print(f"The data are SYNTHETIC: {counted}, in {laptop.STATE / 'warehouse'}")
+    print(f"The data are SYNTHETIC: {counted}, in {laptop.state_folder() / 'warehouse'}")
 
 
 def show(started: float) -> Any:
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
                 print(f"\n{task} failed: {message}", file=sys.stderr)
             print("Nothing half was published. After the mend, run `make demo` again.", file=sys.stderr)
             return 1
-        print_summary(client, DAG_ID, run_id, models=laptop.MODELS)
+        print_summary(client, DAG_ID, run_id, models=laptop.models_folder())
     finally:
         if kept is None:
             laptop.down()

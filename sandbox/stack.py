@@ -23,8 +23,6 @@ from pathlib import Path
 import requests
 
 HOME = Path(os.environ.get("LEAD_SCORING_HOME", Path(__file__).resolve().parents[1]))
-STATE = Path(os.environ.get("LEAD_SCORING_STATE", HOME / "state")).absolute()
-MODELS = Path(os.environ.get("LEAD_SCORING__STORAGE__MODELS", HOME / "models")).absolute()
 PREFERRED_PORTS = {"airflow": 8080, "org": 8090, "cards": 8091}
 SAMPLE_AS_OF = "2024-12-21"  # the last day of the sample data: what an empty as-of date means on the laptop
 POOLS = {"scoring": 2, "salesforce": 1}  # one sync at a time: two would spend the same API budget twice
@@ -51,8 +49,17 @@ class StackError(Exception):
     """The stack could not be started; the message names the part and its log."""
 
 
+def state_folder() -> Path:
+    """Where the laptop's data, logs and pids are: ``LEAD_SCORING_STATE``, or ``state/`` in the project."""
+    return Path(os.environ.get("LEAD_SCORING_STATE") or HOME / "state").absolute()
+
+
+def models_folder() -> Path:
+    return Path(os.environ.get("LEAD_SCORING__STORAGE__MODELS") or HOME / "models").absolute()
+
+
 def _stack_file() -> Path:
-    return STATE / "stack.json"
+    return state_folder() / "stack.json"
 
 
 def _start_ticks(pid: int) -> int:
@@ -76,7 +83,7 @@ def _free_port(preferred: int) -> int:
 
 def _secret(name: str) -> str:
     """A random secret of this laptop, made once and kept outside the repository's files."""
-    path = STATE / "secrets" / name
+    path = state_folder() / "secrets" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
@@ -87,14 +94,14 @@ def _secret(name: str) -> str:
 def environment(airflow: str, org: str, cards: str) -> dict[str, str]:
     """What the four Airflow processes are told. In production the same settings come from the deployment."""
     port = airflow.rpartition(":")[2]
-    airflow_home = STATE / "airflow"
+    airflow_home = state_folder() / "airflow"
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "LEAD_SCORING_HOME": str(HOME),
-        "LEAD_SCORING__STORAGE__MODELS": str(MODELS),
-        "LEAD_SCORING__STORAGE__RUNS": str(STATE / "runs"),
-        "LEAD_SCORING__WAREHOUSE__FOLDER": str(STATE / "warehouse"),
+        "LEAD_SCORING__STORAGE__MODELS": str(models_folder()),
+        "LEAD_SCORING__STORAGE__RUNS": str(state_folder() / "runs"),
+        "LEAD_SCORING__WAREHOUSE__FOLDER": str(state_folder() / "warehouse"),
         "LEAD_SCORING__SALESFORCE__ENDPOINT": org,
         "LEAD_SCORING__SALESFORCE__WAIT_SECONDS": "0.2",
         "LEAD_SCORING__STORAGE__MODELS_URL": f"{cards}/models",
@@ -134,9 +141,11 @@ def _commands(ports: dict[str, int]) -> dict[str, list[str]]:
     return {
         "org": [
             sys.executable, "-m", "sandbox.salesforce_org", "--port", str(ports["org"]),
-            "--state", str(STATE / "org"), "--leads", str(STATE / "sample" / "leads.parquet"),
+            "--state", str(state_folder() / "org"), "--leads", str(state_folder() / "sample" / "leads.parquet"),
         ],
-        "cards": [sys.executable, "-m", "sandbox.cards", "--port", str(ports["cards"]), "--folder", str(MODELS)],
+        "cards": [
+            sys.executable, "-m", "sandbox.cards", "--port", str(ports["cards"]), "--folder", str(models_folder()),
+        ],
         "api-server": [*airflow, "api-server", "--workers", "1"],
         "scheduler": [*airflow, "scheduler", "--skip-serve-logs"],
         "dag-processor": [*airflow, "dag-processor"],
@@ -164,9 +173,9 @@ def up(wait_seconds: float = 120.0) -> Stack:
         if len(standing.processes) == len(_commands(PREFERRED_PORTS)):
             return standing
         down()
-    logs = STATE / "logs"
+    logs = state_folder() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    (STATE / "airflow").mkdir(parents=True, exist_ok=True)
+    (state_folder() / "airflow").mkdir(parents=True, exist_ok=True)
     ports = {name: _free_port(port) for name, port in PREFERRED_PORTS.items()}
     addresses = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     variables = environment(**addresses)
@@ -192,7 +201,7 @@ def up(wait_seconds: float = 120.0) -> Stack:
 
 def _migrate(variables: dict[str, str], log: Path) -> None:
     """Make Airflow's metadata database; nothing to do if this version of Airflow has done it before."""
-    done = STATE / "airflow" / f"migrated-{metadata.version('apache-airflow')}"
+    done = state_folder() / "airflow" / f"migrated-{metadata.version('apache-airflow')}"
     if done.exists():
         return
     migrated = subprocess.run(
@@ -216,13 +225,13 @@ def _wait_until_ready(stack: Stack, deadline: float) -> None:
     while True:
         for process in stack.processes:
             if _start_ticks(process.pid) != process.started:
-                raise StackError(f"{process.name} stopped at start; see {STATE / 'logs' / process.name}.log")
+                raise StackError(f"{process.name} stopped at start; see {state_folder() / 'logs' / process.name}.log")
         waiting = [name for name, url in health.items() if not _answers(url)]
         waiting += _unhealthy_airflow(stack.airflow)
         if not waiting:
             return
         if time.monotonic() > deadline:
-            raise StackError(f"no answer from {', '.join(waiting)}; see the logs in {STATE / 'logs'}")
+            raise StackError(f"no answer from {', '.join(waiting)}; see the logs in {state_folder() / 'logs'}")
         time.sleep(0.3)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import requests
 
+from sandbox import stack
 from sandbox.airflow_client import AirflowClient
+from sandbox.demo import prepare
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000), pytest.mark.xdist_group("real-scheduler")]
 
@@ -26,15 +29,10 @@ def laptop(tmp_path_factory):
     before = dict(os.environ)
     os.environ["LEAD_SCORING_STATE"] = str(folder / "state")
     os.environ["LEAD_SCORING__STORAGE__MODELS"] = str(folder / "models")
-    for name in [item for item in sys.modules if item.startswith("sandbox.stack")]:
-        del sys.modules[name]  # its paths are fixed at import
-    from sandbox import stack
-    from sandbox.demo import prepare
-
     os.environ.update(stack.environment("http://127.0.0.1:0", "", ""))
     try:
         prepare("")
-        yield stack, stack.up()
+        yield stack.up()
     finally:
         stack.down()
         os.environ.clear()
@@ -43,8 +41,7 @@ def laptop(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(laptop):
-    stack, running = laptop
-    client = AirflowClient(running.airflow, stack.api(running))
+    client = AirflowClient(laptop.airflow, stack.api(laptop))
     client.wait_for_dag(RELEASE)
     client.wait_for_dag(DAILY)
     client.request("PATCH", f"/dags/{DAILY}", json={"is_paused": False})
@@ -71,7 +68,6 @@ def test_every_task_ran_and_the_approval_nobody_asked_for_was_skipped(client, re
 
 
 def test_the_documents_files_are_there_under_its_names(laptop, client, released):
-    stack, _ = laptop
     version = client.xcom(RELEASE, released, "update_registry")["figures"]["version"]
     assert re.fullmatch(r"v1-20241221-[0-9a-f]{8}", version)
     expected = [
@@ -88,14 +84,13 @@ def test_the_documents_files_are_there_under_its_names(laptop, client, released)
         "production/cloud_function_code.py",
         "registry/registry.json",
     ]
-    assert [name for name in expected if not (stack.MODELS / name).is_file()] == []
-    lookup = (stack.MODELS / "calibrated/calibration_lookup_table.csv").read_text().splitlines()
+    assert [name for name in expected if not (stack.models_folder() / name).is_file()] == []
+    lookup = (stack.models_folder() / "calibrated/calibration_lookup_table.csv").read_text().splitlines()
     assert len(lookup) == 101
 
 
 def test_the_registry_has_exactly_one_production_version(laptop, released):
-    stack, _ = laptop
-    text = (stack.MODELS / "registry/registry.json").read_text()
+    text = (stack.models_folder() / "registry/registry.json").read_text()
     registry = json.loads(text)
     entries = registry if isinstance(registry, list) else registry["models"]
     assert [entry["status"] for entry in entries].count("production") == 1
@@ -104,13 +99,12 @@ def test_the_registry_has_exactly_one_production_version(laptop, released):
 
 
 def test_scores_are_in_salesforce_and_every_row_is_accounted_for(laptop, client, released):
-    _, running = laptop
     published = client.xcom(RELEASE, released, "publish_scores")["counts"]
     synced = client.xcom(RELEASE, released, "sync_salesforce")["counts"]
     assert published["scored"] > 1000
     assert synced["accepted"] + synced["rejected"] + synced["unprocessed"] == synced["sent"]
     assert synced["accepted"] > 0
-    assert "Very Hot" in requests.get(running.org, timeout=10).text
+    assert "Very Hot" in requests.get(laptop.org, timeout=10).text
 
 
 def test_a_second_release_of_the_same_day_changes_nothing(client, released):
@@ -119,7 +113,7 @@ def test_a_second_release_of_the_same_day_changes_nothing(client, released):
     first = client.xcom(RELEASE, released, "update_registry")["figures"]
     second = client.xcom(RELEASE, run_id, "update_registry")["figures"]
     assert second["version"] == first["version"] == second["previous_champion"]
-    assert client.xcom(RELEASE, run_id, "sync_salesforce")["counts"]["sent"] == 0
+    assert client.xcom(RELEASE, run_id, "sync_salesforce")["figures"]["sent_now"] == 0
 
 
 def test_the_daily_run_scores_with_the_champion(client, released):
@@ -171,17 +165,14 @@ def test_the_links_on_the_tasks_lead_to_pages_that_answer(client, released):
 
 
 def test_the_package_scores_one_lead_as_in_the_document(laptop, client, released):
-    stack, _ = laptop
+    production = stack.models_folder() / "production"
+    (names,) = production.glob("feature_names_*.json")
     code = (
         "from inference_pipeline import LeadScorer\n"
-        "import json, sys\n"
-        f"scorer = LeadScorer(model_dir={str(stack.MODELS / 'production')!r}, bucket_policy='absolute')\n"
-        f"names = json.load(open({str(stack.MODELS)!r} + '/production/feature_names_' + scorer.model_version + '.json'))\n"
-        "names = names['feature_names'] if isinstance(names, dict) else names\n"
-        "print(json.dumps(scorer.score_lead({name: 1.0 for name in names})))\n"
+        "import json\n"
+        f"scorer = LeadScorer(model_dir={str(production)!r}, bucket_policy='absolute')\n"
+        f"print(json.dumps(scorer.score_lead(dict.fromkeys({json.loads(names.read_text())!r}, 1.0))))\n"
     )
-    import subprocess
-
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=Path("/"))
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

@@ -14,7 +14,7 @@ from sandbox import stack as laptop
 
 @pytest.fixture
 def state(tmp_path, monkeypatch):
-    monkeypatch.setattr(laptop, "STATE", tmp_path)
+    monkeypatch.setenv("LEAD_SCORING_STATE", str(tmp_path))
     return tmp_path
 
 
