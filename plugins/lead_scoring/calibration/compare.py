@@ -29,6 +29,7 @@ class Calibration:
     :param in_sample: the document's table. :param cross_fit: the honest one. Both JSON-ready, both say how.
     :param reason: why this method, one sentence.
     :param alternatives: every method fitted on all leads, for the picture.
+    :param out_of_fold: scores of the chosen method by calibrators that did not see the lead, shape (n,).
     """
 
     calibrator: Calibrator
@@ -37,6 +38,7 @@ class Calibration:
     in_sample: dict[str, Any]
     cross_fit: dict[str, Any]
     alternatives: dict[str, Calibrator]
+    out_of_fold: NDArray[np.float64]
 
 
 def calibrate(
@@ -88,6 +90,7 @@ def calibrate(
         in_sample=in_sample,
         cross_fit=_cross_fit_table(fitted, target, selection, methods, settings),
         alternatives=alternatives,
+        out_of_fold=fitted.first[selection.method],
     )
 
 

@@ -158,7 +158,8 @@ def _finish(
     work: Path,
 ) -> StageOutput:
     fitted_on = parts["calibration"]
-    judged, how = (parts["holdout"], "holdout") if "holdout" in parts else (fitted_on, "cross_fit")
+    judged = parts.get("holdout", fitted_on)
+    how = "holdout" if "holdout" in parts else "cross_fit" if found else "in_sample"
     base_rate = float(fitted_on.target.mean())
     reference = _Leads(
         np.concatenate([part.margin for part in parts.values()]),
@@ -175,7 +176,7 @@ def _finish(
             f"lookup table differs by {lookup_facts['largest_difference_on_grid']:.6f} from the {calibrator.method} "
             f"calibrator, more than {TOLERANCE}, which an increasing curve cannot cause; report it with the calibrator"
         )
-    probability = calibrator.apply(judged.margin)
+    probability = found.out_of_fold if found and how == "cross_fit" else calibrator.apply(judged.margin)
     evaluation = evaluate(
         judged.margin,
         judged.target,
@@ -226,7 +227,7 @@ def _finish(
         "lookup": lookup_facts,
         "bucket_policy": policy.to_dict(),
         "buckets": {
-            "how": how if how == "cross_fit" else "calibration in_sample + holdout",
+            "how": "calibration in_sample + holdout" if how == "holdout" else "in_sample",
             "rows": bucket_table(policy, reference_scores, reference.target),
         },
         "findings": findings,
