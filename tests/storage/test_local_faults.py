@@ -127,6 +127,15 @@ def test_a_file_that_may_not_be_read_is_an_error_and_not_an_absent_object(folder
     assert "BadInput: cannot read" in outcome.message
 
 
+def test_a_folder_that_may_not_be_read_is_an_error_and_not_an_empty_one(folder: Path) -> None:
+    (folder / "deep").chmod(0)
+    try:
+        for use in (lambda: open_store(folder).list(), lambda: open_store(folder).exists("deep/a")):
+            assert "BadInput: cannot l" in attempt(use, prepare=without_rights).message
+    finally:
+        (folder / "deep").chmod(0o755)
+
+
 def test_reading_creates_nothing(tmp_path: Path) -> None:
     store = open_store(tmp_path / "absent")
     assert store.list() == []
@@ -152,6 +161,8 @@ def test_an_object_where_a_folder_would_be_is_refused(folder: Path) -> None:
         store.write("b/inside", b"")
     with pytest.raises(BadInput, match="cannot write"):
         store.write("deep", b"")
+    assert store.read_generation("deep") == (b"", 0)
+    assert not store.exists("deep")
     assert contents(folder) == BEFORE
 
 

@@ -72,15 +72,16 @@ def races(uri: str, packages: Path, processes: int, writes: int, promotions: int
 
 
 def commands(root: Path) -> dict[str, tuple[Command, set[str]]]:
-    """A registry with a champion and a candidate, and what is done to it: command and the champions it may leave.
+    """A registry with two champions so far and a candidate; what is done to it, and the champions that may leave.
 
     :param root: an empty folder's path.
     """
     folder = root.parent / "packages"
-    first, second = (register_small(str(root), folder, number) for number in (1, 2))
-    small_package(folder, version_name(3))
+    first, second, third = (register_small(str(root), folder, number) for number in (1, 2, 3))
+    small_package(folder, version_name(4))
     registry = Registry(open_store(root))
-    registry.promote(first, "first", "bench:registry")
+    for version in (first, second):
+        registry.promote(version, "release", "bench:registry")
 
     def told(method: str, *arguments: str) -> Command:
         return lambda place: getattr(Registry(open_store(place)), method)(
@@ -88,16 +89,18 @@ def commands(root: Path) -> dict[str, tuple[Command, set[str]]]:
         )
 
     return {
-        "register": (lambda place: register_small(str(place), folder, 3), {first}),
-        "promote": (told("promote", second), {first, second}),
-        "reject": (told("reject", second), {first}),
+        "register": (lambda place: register_small(str(place), folder, 4), {second}),
+        "promote": (told("promote", third), {second, third}),
+        "rollback": (told("rollback"), {first, second}),
+        "reject": (told("reject", third), {second}),
     }
 
 
-def interfere(work: Path, *, kill: bool) -> dict[str, Any]:
+def interfere(work: Path, *, kill: bool, step: int = 1) -> dict[str, Any]:
     """Each command, interfered with at each of its disk calls in turn, then given again.
 
     :param work: a folder's path; it is made.
+    :param step: 1 for every disk call, n for every n-th.
     :raises AssertionError: a state that is neither the old nor the new one, or a retry that does not finish.
     """
     root = work / "models"
@@ -107,7 +110,7 @@ def interfere(work: Path, *, kill: bool) -> dict[str, Any]:
         boundaries = count_boundaries(lambda command=command, dry=dry: command(dry))  # type: ignore[misc]
         states: Counter[str] = Counter()
         old = len(Registry(open_store(root)).history())
-        for at in range(1, boundaries + 1):
+        for at in range(1, boundaries + 1, step):
             place = Path(shutil.copytree(root, work / f"{name}-{at}"))
 
             def tell(place: Path = place, command: Command = command) -> object:
@@ -142,7 +145,7 @@ def small_disk(work: Path) -> dict[str, str]:
     before = snapshot(root)
     size = sum((len(data) + 4095) // 4096 * 4 for data in before.values())
     for name, read_only in (("full", False), ("read_only", True)):
-        for command in ("register", "promote"):
+        for command in ("register", "promote", "rollback"):
 
             def work_on_it(command: str = command, read_only: bool = read_only) -> None:
                 if not read_only:

@@ -95,9 +95,10 @@ class EventLog:
                         f"registry event {self.store.uri}/{event_name(number)} is missing, {name} exists; "
                         "restore it from a backup of the store"
                     )
-            with ThreadPoolExecutor(READERS) as pool:
-                for data in pool.map(self.store.read, names):
-                    self._take(data)
+            if len(names) > READERS:  # a short log is read by the loop below
+                with ThreadPoolExecutor(READERS) as pool:
+                    for data in pool.map(self.store.read, names):
+                        self._take(data)
         while True:
             data, generation = self.store.read_generation(event_name(len(self._events) + 1))
             if generation == 0:

@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Callable, Generator
@@ -28,6 +29,7 @@ LOCK_FILE = ".lock"
 PRIVATE_FOLDER = ".tmp"
 LEFT_OVER_SECONDS = 24 * 3600.0  # no upload takes a day, so an older private file belongs to a writer that was killed
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 LASTING = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
@@ -53,7 +55,7 @@ class LocalStore:
         try:
             with path.open("rb") as stream:  # bytes and time of one inode, which nobody writes to any more
                 return stream.read(), os.fstat(stream.fileno()).st_mtime_ns
-        except (FileNotFoundError, NotADirectoryError):
+        except ABSENT:
             return b"", 0
         except OSError as error:
             raise self._failed("read", name, error) from error
@@ -72,36 +74,49 @@ class LocalStore:
         return self._replace(name, copy, if_generation)
 
     def fetch(self, name: str) -> Path:
-        path = self._path(name)
-        if not path.is_file():
+        if not self.exists(name):
             raise self._missing(name)
-        return path
+        return self._path(name)
 
     def exists(self, name: str) -> bool:
-        return self._path(name).is_file()
+        return self._generation(name) != 0
 
     def list(self, prefix: str = "") -> list[str]:
         folder, _, _ = prefix.rpartition("/")
         top = self.root / check_name(folder) if folder else self.root
         names = []
-        for path, folders, files in os.walk(top):
+
+        def failed(error: OSError) -> None:  # a folder that may not be read must not look like an empty one
+            if not isinstance(error, ABSENT):
+                raise self._failed("list", prefix, error) from error
+
+        for path, folders, files in os.walk(top, onerror=failed):
             folders[:] = [item for item in folders if not item.startswith(".")]
             inside = Path(path).relative_to(self.root)
             names += [(inside / item).as_posix() for item in files if not item.startswith(".")]
         return sorted(name for name in names if name.startswith(prefix))
 
     def delete(self, name: str) -> None:
-        path = self._path(name)
-        if not path.is_file():
+        if not self.exists(name):
             return
         try:
             with self._locked():
-                path.unlink(missing_ok=True)
+                self._path(name).unlink(missing_ok=True)
         except OSError as error:
             raise self._failed("delete", name, error) from error
 
     def _path(self, name: str) -> Path:
         return self.root / check_name(name)
+
+    def _generation(self, name: str) -> int:
+        """0 if there is no such object."""
+        try:
+            found = self._path(name).stat()
+        except ABSENT:
+            return 0
+        except OSError as error:
+            raise self._failed("look for", name, error) from error
+        return found.st_mtime_ns if stat.S_ISREG(found.st_mode) else 0
 
     def _replace(self, name: str, fill: Callable[[BinaryIO], None], if_generation: int | None) -> int:
         target = self._path(name)
@@ -132,11 +147,7 @@ class LocalStore:
 
     def _check(self, name: str, if_generation: int | None) -> int:
         """The object's generation now, 0 if it does not exist. :raises Conflict: the precondition does not hold."""
-        path = self._path(name)
-        try:
-            generation = path.stat().st_mtime_ns
-        except (FileNotFoundError, NotADirectoryError):
-            generation = 0
+        generation = self._generation(name)
         if if_generation is not None and generation != if_generation:
             raise Conflict(
                 f"object {self.uri}/{name} has generation {generation}, expected {if_generation}; "
