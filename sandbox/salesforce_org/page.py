@@ -18,7 +18,6 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; } nav a { mar
 input[type=text], input[type=number] { font: inherit; padding: .2rem .4rem; } .quiet { opacity: .7; }
 """
 COLUMNS = (
-    "Name",
     "Company",
     "Lead_Score__c",
     "Lead_Score_Bucket__c",
@@ -36,19 +35,20 @@ def _page(title: str, body: str) -> str:
     )
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"<td class=number>{value:g}</td>"
+def _cell(value: Any, field: Field | None = None) -> str:
+    if isinstance(value, float) and field is not None:
+        return f"<td class=number>{value:.{field.scale}f}</td>"
     return f"<td>{'' if value is None else escape(str(value))}</td>"
 
 
 def leads_page(leads: Iterable[Mapping[str, Any]], fields: Mapping[str, Field], total: int, search: str) -> str:
     shown = [name for name in COLUMNS if name in fields]
     head = "<th>Lead</th>" + "".join(f"<th>{escape(fields[name].label)}</th>" for name in shown)
-    rows = "".join(
-        f"<tr><td><a href='/lead/{lead['Id']}'>{lead['Id']}</a></td>{''.join(_cell(lead[name]) for name in shown)}</tr>"
-        for lead in leads
-    )
+
+    def cells(lead: Mapping[str, Any]) -> str:
+        return "".join(_cell(lead[name], fields[name]) for name in shown)
+
+    rows = "".join(f"<tr><td><a href='/lead/{lead['Id']}'>{lead['Id']}</a></td>{cells(lead)}</tr>" for lead in leads)
     hint = "Id, name or bucket"
     form = f"<form><input type=text name=q aria-label=Search placeholder='{hint}' value='{escape(search)}'></form>"
     return _page(
@@ -57,13 +57,14 @@ def leads_page(leads: Iterable[Mapping[str, Any]], fields: Mapping[str, Field], 
 
 
 def lead_page(lead: Mapping[str, Any], fields: Mapping[str, Field], history: list[dict[str, Any]]) -> str:
+    ours_first = sorted(fields.values(), key=lambda field: not field.name.startswith("Lead_"))
     rows = "".join(
-        f"<tr><td>{escape(field.label)}</td><td class=quiet>{name}</td>{_cell(lead[name])}</tr>"
-        for name, field in fields.items()
+        f"<tr><td>{escape(field.label)}</td><td class=quiet>{field.name}</td>{_cell(lead[field.name], field)}</tr>"
+        for field in ours_first
     )
     past = "".join(
         f"<tr><td>{entry['at'][:19]}</td><td>{escape(entry['source'])}</td><td>{escape(name)}</td>"
-        f"{_cell(old)}{_cell(new)}</tr>"
+        f"{_cell(old, fields[name])}{_cell(new, fields[name])}</tr>"
         for entry in reversed(history)
         for name, (old, new) in entry["changes"].items()
     )

@@ -9,6 +9,7 @@ WITH last_tries AS (
     status,
     attempts
   FROM salesforce_sync_log
+  WHERE TRUE  -- BigQuery wants one beside QUALIFY
   QUALIFY
     lead_id IS NULL
     OR ROW_NUMBER() OVER (PARTITION BY run_key, lead_id ORDER BY sequence DESC, payload_digest) = 1

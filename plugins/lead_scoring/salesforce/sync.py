@@ -73,7 +73,8 @@ def sync(
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="salesforce-")))
         transfer = Transfer(client, warehouse, state, mapped, sql_folder, folder) if client and not dry_run else None
         interrupted = transfer.settle() if transfer else unfinished_run(state)
-        _refuse_older(state, as_of)
+        if not dry_run:
+            _refuse_older(state, as_of)
         diff = compare(
             scores,
             ledger.query(warehouse, sql_folder, "salesforce_lead_state"),
