@@ -11,9 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lead_scoring.errors import BadInput, NotFound
+from lead_scoring.settings import project_home
 from lead_scoring.warehouse import PartitionInfo, Warehouse
-from lead_scoring.warehouse.embedded import bigquery_type
+from lead_scoring.warehouse.embedded import EmbeddedWarehouse, bigquery_type
 from lead_scoring.warehouse.shards import ShardWriter
+from lead_scoring.warehouse.sql import load_sql, schema_of, table_names
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -48,8 +50,12 @@ _ROWS_PER_FILE = 4_000_000
 _BATCH_ROWS = 131_072
 
 
-def load_source(warehouse: Warehouse, folder: Path) -> dict[str, PartitionInfo]:
+def load_source(warehouse: Warehouse, folder: Path, sql_folder: Path | None = None) -> dict[str, PartitionInfo]:
     """Load ``leads.parquet``, ``employment_history.parquet`` and ``firm_snapshots.parquet`` into the warehouse.
+
+    In place of one of them the folder may hold the vendor's own table (``Lead.parquet``,
+    ``contact_registered_employment_history.parquet``, ``Firm_historicals.parquet``), which the query of the same name in
+    ``include/sql/sources`` maps to the canonical columns.
 
     Every table is checked before the first one is replaced. Times without a zone are taken as UTC. A missing
     ``recorded_at`` is loaded as missing; features that need it are then refused by :func:`materialize`.
@@ -57,11 +63,13 @@ def load_source(warehouse: Warehouse, folder: Path) -> dict[str, PartitionInfo]:
     :raises NotFound: a file is missing.
     :raises BadInput: a column is missing, has a type that does not convert without loss, or a table has no rows.
     """
+    views = (sql_folder or project_home() / "include" / "sql") / "sources"
     with tempfile.TemporaryDirectory(prefix="source-") as private:
-        converted = {
-            table: _convert_file(table, _source_file(folder, table), schema, Path(private) / table)
-            for table, schema in SOURCE_TABLES.items()
-        }
+        converted = {}
+        for table, schema in SOURCE_TABLES.items():
+            work = Path(private) / table
+            path = _source_file(folder, table, views, work)
+            converted[table] = _convert_file(table, path, schema, work / "converted")
         return {table: warehouse.replace_partition(table, "all", files) for table, files in converted.items()}
 
 
@@ -89,15 +97,32 @@ def check_sources(warehouse: Warehouse) -> None:
                 )
 
 
-def _source_file(folder: Path, table: str) -> Path:
+def _source_file(folder: Path, table: str, views: Path, work: Path) -> Path:
+    """The canonical file, or one made of the vendor's."""
     path = folder / f"{table}.parquet"
-    if not path.is_file():
+    if path.is_file():
+        return path
+    sql = load_sql(views, table)
+    vendor = table_names(sql)[0]
+    theirs = folder / f"{vendor}.parquet"
+    if not theirs.is_file():
         present = sorted(item.name for item in folder.glob("*.parquet")) if folder.is_dir() else "no such folder"
         raise NotFound(
-            f"source table {path} does not exist ({folder} has {present}); the source is a folder with "
-            f"{', '.join(f'{name}.parquet' for name in SOURCE_TABLES)}"
+            f"source folder {folder} has neither {path.name} nor {theirs.name} ({present}); "
+            f"a source has {', '.join(f'{name}.parquet' for name in SOURCE_TABLES)}"
         )
-    return path
+    return _map_vendor_table(views, table, sql, vendor, theirs, work)
+
+
+def _map_vendor_table(views: Path, table: str, sql: str, vendor: str, path: Path, work: Path) -> Path:
+    needed = dict(schema_of(views, table)["tables"][vendor])
+    present = set(open_parquet(path).schema_arrow.names)
+    if missing := [column for column in needed if column not in present]:
+        raise BadInput(f"table {path} has no column {missing[0]!r}; the view sources/{table} needs {sorted(needed)}")
+    engine = EmbeddedWarehouse(work / "vendor")
+    engine.replace_partition("vendor_table", "all", [path])
+    renamed = sql.replace(f"FROM {vendor}", "FROM vendor_table")
+    return engine.export(renamed, {}, work / "mapped", 2**62)[0]
 
 
 def _convert_file(table: str, path: Path, schema: pa.Schema, out: Path) -> list[Path]:

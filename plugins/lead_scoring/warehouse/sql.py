@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import sqlglot
 import yaml
@@ -47,12 +48,12 @@ def compose(folder: Path, text: str) -> str:
     return f"{comment}WITH\n" + ",\n\n".join(parts) + ",\n\n" + body[5:].lstrip()
 
 
-def schema(folder: Path, table: str) -> dict[str, object]:
+def schema_of(folder: Path, table: str) -> dict[str, Any]:
     """The parsed ``schema.yaml`` of one table. :raises NotFound: there is none."""
     path = folder / table / "schema.yaml"
     if not path.is_file():
         raise NotFound(f"schema {path} does not exist; every folder of include/sql has query.sql and schema.yaml")
-    data: dict[str, object] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return data
 
 
@@ -69,7 +70,7 @@ def _collect(folder: Path, text: str, views: dict[str, str], path: tuple[str, ..
             raise BadInput(f"view {name!r} reads itself through {' > '.join((*path, name))}; break the circle")
         if name in views or not (folder / name / "query.sql").is_file():
             continue
-        if schema(folder, name).get("kind") != "view":
+        if schema_of(folder, name).get("kind") != "view":
             continue
         view = _read(folder, name)
         _collect(folder, view, views, (*path, name))

@@ -1,0 +1,233 @@
+"""The BigQuery engine: the same SQL without translation, partitions replaced in one transaction.
+
+Every request has a timeout: without one the client library goes on trying for ten minutes when nobody answers.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+import uuid
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lead_scoring.errors import BadInput, NotFound, Transient
+from lead_scoring.stage import canonical_json
+from lead_scoring.warehouse import PartitionInfo, SqlValue
+from lead_scoring.warehouse.embedded import canonical_schema
+from lead_scoring.warehouse.shards import ShardWriter
+from lead_scoring.warehouse.sql import lint, parameter_names
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+WHOLE_TABLE = "all"
+STAGING_HOURS = 24  # a killed load leaves its staging table, which BigQuery then drops by itself
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_LEGACY_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+
+
+class BigQueryWarehouse:
+    """A dataset. Partitions are rows of one ``as_of`` day, of one ``run_key``, or the whole table (``all``).
+
+    :param project: the project that holds the dataset and pays for the queries.
+    :param client: by default one is made with the credentials of the environment.
+    :raises BadInput: there is no project.
+    """
+
+    name = "bigquery"
+
+    def __init__(
+        self, *, project: str, dataset: str, location: str, timeout_seconds: int, client: Any | None = None
+    ) -> None:
+        if not project:
+            raise BadInput("setting warehouse.project is empty; set it to the Google Cloud project of the dataset")
+        self.project, self.dataset, self.location, self.timeout = project, dataset, location, timeout_seconds
+        self._client = client
+
+    @property
+    def client(self) -> Any:
+        if self._client is None:
+            from google.cloud import bigquery
+
+            self._client = bigquery.Client(project=self.project, location=self.location)
+        return self._client
+
+    def tables(self) -> list[str]:
+        with _clear_errors("the list of tables"):
+            listed = self.client.list_tables(f"{self.project}.{self.dataset}", timeout=self.timeout)
+            return sorted(item.table_id for item in listed if "__staging_" not in item.table_id)
+
+    def columns(self, table: str) -> dict[str, str]:
+        columns = {}
+        for field in self._table(table).schema:
+            kind = _LEGACY_NAMES.get(field.field_type, field.field_type)
+            columns[field.name] = f"ARRAY<{kind}>" if field.mode == "REPEATED" else kind
+        return columns
+
+    def fingerprint(self, tables: Sequence[str]) -> str:
+        content = {}
+        for name in sorted(set(tables)):
+            table = self._table(name)
+            content[name] = [table.num_rows, table.modified.isoformat() if table.modified else ""]
+        return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
+
+    def query(self, sql: str, params: Mapping[str, SqlValue] | None = None) -> pa.Table:
+        with _clear_errors("the query"):
+            table = self._rows(sql, params).to_arrow()
+        return table.cast(canonical_schema(table.schema))
+
+    def export(self, sql: str, params: Mapping[str, SqlValue] | None, folder: Path, rows_per_file: int) -> list[Path]:
+        with _clear_errors("the export"):
+            rows = self._rows(sql, params)
+            writer: ShardWriter | None = None
+            for batch in rows.to_arrow_iterable():
+                table = pa.Table.from_batches([batch])
+                writer = writer or ShardWriter(folder, "part-", canonical_schema(table.schema), rows_per_file)
+                writer.write(table)
+            if writer is None:
+                writer = ShardWriter(folder, "part-", canonical_schema(rows.to_arrow().schema), rows_per_file)
+            return writer.close()
+
+    def replace_partition(self, table: str, partition: str, files: Sequence[Path]) -> PartitionInfo:
+        """Load into a staging table that no reader knows, then swap the rows in one transaction."""
+        if not files:
+            raise BadInput(f"partition {table}/{partition} got no files; pass one with no rows to empty it")
+        target = self._address(table)
+        staging = self._address(f"{table}__staging_{uuid.uuid4().hex[:12]}")
+        with _clear_errors(f"partition {table}/{partition}"):
+            try:
+                self._load(staging, files)
+                if partition == WHOLE_TABLE:
+                    self._script(f"CREATE OR REPLACE TABLE `{target}` AS SELECT * FROM `{staging}`", {})
+                else:
+                    key = _key_column(partition)
+                    by_day = " PARTITION BY as_of" if "as_of" in pa_names(files[0]) else ""
+                    self._script(
+                        f"CREATE TABLE IF NOT EXISTS `{target}`{by_day} AS SELECT * FROM `{staging}` WHERE FALSE", {}
+                    )
+                    self._script(
+                        f"BEGIN TRANSACTION; DELETE FROM `{target}` WHERE {key} = @part; "
+                        f"INSERT INTO `{target}` SELECT * FROM `{staging}`; COMMIT TRANSACTION;",
+                        {"part": _key_value(partition)},
+                    )
+            finally:
+                self.client.delete_table(staging, not_found_ok=True, timeout=self.timeout)
+        info = self.partition(table, partition)
+        return info or PartitionInfo(table, partition, 0, hashlib.sha256(b"").hexdigest()[:16])
+
+    def partition(self, table: str, partition: str) -> PartitionInfo | None:
+        where, params = "", {}
+        if partition != WHOLE_TABLE:
+            where, params = f" WHERE {_key_column(partition)} = @part", {"part": _key_value(partition)}
+        sql = (
+            "SELECT COUNT(*) AS row_count, COALESCE(BIT_XOR(FARM_FINGERPRINT(TO_JSON_STRING(t))), 0) AS fingerprint "
+            f"FROM `{self._address(table)}` AS t{where}"
+        )
+        with _clear_errors(f"table {table!r}"):
+            row = next(iter(self._script(sql, params)))
+        if not row["row_count"]:
+            return None
+        digest = hashlib.sha256(f"{row['row_count']}:{row['fingerprint']}".encode()).hexdigest()[:16]
+        return PartitionInfo(table, partition, row["row_count"], digest)
+
+    def partitions(self, table: str) -> list[str]:
+        columns = self.columns(table)
+        key = next((name for name in ("as_of", "run_key") if name in columns), None)
+        if key is None:
+            return [WHOLE_TABLE]
+        sql = f"SELECT DISTINCT CAST({key} AS STRING) AS part FROM `{self._address(table)}` ORDER BY part"
+        with _clear_errors(f"table {table!r}"):
+            return [row["part"] for row in self._script(sql, {})]
+
+    def _address(self, table: str) -> str:
+        return f"{self.project}.{self.dataset}.{table}"
+
+    def _table(self, table: str) -> bigquery.Table:
+        with _clear_errors(f"table {table!r}"):
+            return self.client.get_table(self._address(table), timeout=self.timeout)
+
+    def _load(self, staging: str, files: Sequence[Path]) -> None:
+        from google.cloud import bigquery
+
+        config = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND")
+        for path in files:
+            with path.open("rb") as stream:
+                job = self.client.load_table_from_file(stream, staging, job_config=config, timeout=self.timeout)
+            job.result(timeout=self.timeout)
+        table = self.client.get_table(staging, timeout=self.timeout)
+        table.expires = dt.datetime.now(dt.UTC) + dt.timedelta(hours=STAGING_HOURS)
+        self.client.update_table(table, ["expires"], timeout=self.timeout)
+
+    def _rows(self, sql: str, params: Mapping[str, SqlValue] | None) -> Any:
+        if found := lint(sql):
+            raise BadInput(f"SQL is not the same on BigQuery and DuckDB: {found[0]}")
+        used = parameter_names(sql)
+        return self._script(sql, {name: value for name, value in (params or {}).items() if name in used})
+
+    def _script(self, sql: str, params: Mapping[str, SqlValue]) -> Any:
+        from google.cloud import bigquery
+
+        config = bigquery.QueryJobConfig(
+            default_dataset=f"{self.project}.{self.dataset}",
+            query_parameters=[
+                bigquery.ScalarQueryParameter(name, _parameter_type(value), value) for name, value in params.items()
+            ],
+        )
+        return self.client.query(sql, job_config=config, timeout=self.timeout).result(timeout=self.timeout)
+
+
+def pa_names(path: Path) -> list[str]:
+    """The columns of a Parquet file."""
+    import pyarrow.parquet as pq
+
+    return list(pq.read_schema(path).names)
+
+
+def _key_column(partition: str) -> str:
+    return "as_of" if _DATE.fullmatch(partition) else "run_key"
+
+
+def _key_value(partition: str) -> SqlValue:
+    return dt.date.fromisoformat(partition) if _DATE.fullmatch(partition) else partition
+
+
+def _parameter_type(value: SqlValue) -> str:
+    for kind, name in (
+        (bool, "BOOL"),
+        (int, "INT64"),
+        (float, "FLOAT64"),
+        (dt.datetime, "TIMESTAMP"),
+        (dt.date, "DATE"),
+    ):
+        if isinstance(value, kind):
+            return name
+    return "STRING"
+
+
+@contextmanager
+def _clear_errors(what: str) -> Generator[None]:
+    """The library's errors in place of the client's."""
+    import requests
+    from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        yield
+    except exceptions.NotFound as error:
+        raise NotFound(f"BigQuery does not have {what}: {_first_line(error)}; load it first") from error
+    except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:
+        raise Transient(f"BigQuery did not answer for {what}: {_first_line(error)}; try again") from error
+    except (requests.ConnectionError, requests.Timeout, TimeoutError) as error:
+        raise Transient(f"BigQuery cannot be reached for {what}: {_first_line(error)}; try again") from error
+    except (exceptions.ClientError, GoogleAuthError) as error:
+        raise BadInput(f"BigQuery refused {what}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
