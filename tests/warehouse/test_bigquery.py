@@ -1,0 +1,112 @@
+"""The BigQuery engine against a client that records what it is asked. The server itself is not here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from google.api_core import exceptions
+
+from lead_scoring.errors import BadInput, NotFound, Transient
+from lead_scoring.warehouse.bigquery import BigQueryWarehouse
+
+
+class Rows(list):
+    def to_arrow(self) -> pa.Table:
+        return pa.table({"n": [1]})
+
+    def to_arrow_iterable(self) -> Any:
+        return iter(self.to_arrow().to_batches())
+
+
+class Job:
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    def result(self, timeout: float) -> Rows:
+        assert timeout == 7
+        return self.rows
+
+
+class Client:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.queries, self.loads, self.deleted = error, [], [], []  # type: ignore[var-annotated]
+
+    def query(self, sql: str, job_config: Any, timeout: float) -> Job:
+        assert timeout == 7
+        if self.error:
+            raise self.error
+        self.queries.append((sql, {item.name: (item.type_, item.value) for item in job_config.query_parameters}))
+        return Job(Rows([{"row_count": 2, "fingerprint": 5}]))
+
+    def load_table_from_file(self, stream: Any, target: str, job_config: Any, timeout: float) -> Job:
+        assert timeout == 7
+        self.loads.append((target, job_config.write_disposition))
+        return Job(Rows())
+
+    def get_table(self, address: str, timeout: float) -> Any:
+        return type("Table", (), {"expires": None})()
+
+    def update_table(self, table: Any, fields: list[str], timeout: float) -> None:
+        assert fields == ["expires"]
+
+    def delete_table(self, address: str, not_found_ok: bool, timeout: float) -> None:
+        self.deleted.append(address)
+
+
+def engine(client: Client) -> BigQueryWarehouse:
+    return BigQueryWarehouse(project="p", dataset="d", location="US", timeout_seconds=7, client=client)
+
+
+def test_parameters_are_sent_with_their_types() -> None:
+    client = Client()
+    engine(client).query(
+        "SELECT COUNT(a) AS n FROM t WHERE b = @b AND c = @c", {"b": dt.date(2024, 1, 1), "c": True, "z": 1}
+    )
+    assert client.queries[0][1] == {"b": ("DATE", dt.date(2024, 1, 1)), "c": ("BOOL", True)}
+
+
+def test_the_lint_holds_here_too() -> None:
+    with pytest.raises(BadInput, match="not the same"):
+        engine(Client()).query("SELECT a / b AS c FROM t")
+
+
+def test_a_partition_is_loaded_aside_and_swapped_in_one_transaction(tmp_path: Path) -> None:
+    client = Client()
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for path in paths:
+        pq.write_table(pa.table({"as_of": [dt.date(2024, 12, 21)], "x": [1]}), path)
+    info = engine(client).replace_partition("lead_features", "2024-12-21", paths)
+    staging = {target for target, _ in client.loads}
+    assert len(client.loads) == 2
+    assert len(staging) == 1
+    swap = next(sql for sql, _ in client.queries if sql.startswith("BEGIN"))
+    assert "DELETE FROM `p.d.lead_features` WHERE as_of = @part" in swap
+    assert swap.index("DELETE") < swap.index("INSERT") < swap.index("COMMIT")
+    assert client.deleted == list(staging)
+    assert info.rows == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (exceptions.NotFound("no table"), NotFound),
+        (exceptions.ServiceUnavailable("busy"), Transient),
+        (exceptions.TooManyRequests("slow down"), Transient),
+        (exceptions.Forbidden("no access"), BadInput),
+        (exceptions.BadRequest("syntax"), BadInput),
+        (TimeoutError("too long"), Transient),
+    ],
+)
+def test_errors_say_whether_trying_again_helps(error: Exception, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="BigQuery"):
+        engine(Client(error)).query("SELECT a AS a FROM t")
+
+
+def test_a_dataset_without_a_project_is_refused() -> None:
+    with pytest.raises(BadInput, match="warehouse.project"):
+        BigQueryWarehouse(project="", dataset="d", location="US", timeout_seconds=7)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lead_scoring.errors import BadInput, NotFound
+from lead_scoring.warehouse.embedded import EmbeddedWarehouse
+
+
+def write(path: Path, values: list[int]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"value": pa.array(values, pa.int64())}), path)
+    return path
+
+
+def total(warehouse: EmbeddedWarehouse) -> int:
+    return warehouse.query("SELECT SUM(value) AS total FROM numbers").to_pylist()[0]["total"]
+
+
+def test_a_partition_is_replaced_and_never_appended_to(tmp_path: Path) -> None:
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    first = warehouse.replace_partition("numbers", "2024-12-20", [write(tmp_path / "a", [1, 2])])
+    warehouse.replace_partition("numbers", "2024-12-21", [write(tmp_path / "b", [10])])
+    again = warehouse.replace_partition("numbers", "2024-12-20", [write(tmp_path / "c", [1, 2])])
+    assert first == again
+    assert total(warehouse) == 13
+    changed = warehouse.replace_partition("numbers", "2024-12-20", [write(tmp_path / "d", [5])])
+    assert changed.digest != first.digest
+    assert total(warehouse) == 15
+    assert warehouse.partitions("numbers") == ["2024-12-20", "2024-12-21"]
+    assert warehouse.partition("numbers", "2024-12-20") == changed
+    assert warehouse.partition("numbers", "2024-12-01") is None
+
+
+def test_the_fingerprint_changes_with_the_content_only(tmp_path: Path) -> None:
+    one, two = EmbeddedWarehouse(tmp_path / "1"), EmbeddedWarehouse(tmp_path / "2")
+    for warehouse in (one, two):
+        warehouse.replace_partition("numbers", "all", [write(tmp_path / "a", [1])])
+    assert one.fingerprint(["numbers"]) == two.fingerprint(["numbers"])
+    one.replace_partition("numbers", "all", [write(tmp_path / "b", [2])])
+    assert one.fingerprint(["numbers"]) != two.fingerprint(["numbers"])
+
+
+def _replace_for_ever(folder: str, files: list[str]) -> None:
+    warehouse = EmbeddedWarehouse(Path(folder))
+    number = 0
+    while True:
+        warehouse.replace_partition("numbers", "all", [Path(files[number % len(files)])])
+        number += 1
+
+
+def test_kill_minus_nine_leaves_the_old_or_the_new_content(tmp_path: Path) -> None:
+    files = [write(tmp_path / name, [value] * 5000) for name, value in (("a", 1), ("b", 2))]
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    warehouse.replace_partition("numbers", "all", files[:1])
+    for delay in (0.005, 0.02, 0.05):
+        process = multiprocessing.get_context("fork").Process(
+            target=_replace_for_ever, args=(str(tmp_path / "w"), [str(path) for path in files])
+        )
+        process.start()
+        time.sleep(delay)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert total(warehouse) in {5000, 10000}
+
+
+def test_a_reader_never_sees_half_a_replacement(tmp_path: Path) -> None:
+    files = [
+        [write(tmp_path / f"{name}{part}", [value] * 100) for part in (0, 1)] for name, value in (("a", 1), ("b", 2))
+    ]
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    warehouse.replace_partition("numbers", "all", files[0])
+    done = threading.Event()
+
+    def replace() -> None:
+        for number in range(20):
+            warehouse.replace_partition("numbers", "all", files[number % 2])
+        done.set()
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    seen = set()
+    while not done.is_set():
+        seen.add(total(warehouse))
+    writer.join()
+    assert seen <= {200, 400}
+
+
+def test_a_table_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="'leads' is not in the warehouse.*Load it first"):
+        EmbeddedWarehouse(tmp_path).columns("leads")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden"])
+def test_a_partition_name_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="name"):
+        EmbeddedWarehouse(tmp_path / "w").replace_partition("numbers", name, [write(tmp_path / "a", [1])])
+
+
+def test_files_with_different_columns_are_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    pq.write_table(pa.table({"value": ["x"]}), other)
+    with pytest.raises(BadInput, match="different columns"):
+        EmbeddedWarehouse(tmp_path / "w").replace_partition("numbers", "all", [write(tmp_path / "a", [1]), other])
+
+
+def test_an_export_is_cut_into_files_with_equal_bytes_each_time(tmp_path: Path) -> None:
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    warehouse.replace_partition("numbers", "all", [write(tmp_path / "a", list(range(1000, 0, -1)))])
+    sql = "SELECT value FROM numbers ORDER BY value"
+    first = warehouse.export(sql, {}, tmp_path / "one", 400)
+    second = warehouse.export(sql, {}, tmp_path / "two", 400)
+    assert [pq.read_metadata(path).num_rows for path in first] == [400, 400, 200]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    empty = warehouse.export("SELECT value FROM numbers WHERE value < 0", {}, tmp_path / "none", 400)
+    assert [pq.read_metadata(path).num_rows for path in empty] == [0]
