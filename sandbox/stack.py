@@ -339,6 +339,7 @@ def main() -> int:
     print(f"Airflow          {stack.airflow}   (no login: everybody on this machine is admin)")
     print(f"Salesforce org   {stack.org}")
     print(f"Model cards      {stack.cards}")
+    print(f"For `lead-scoring sync` in a shell: export LEAD_SCORING__SALESFORCE__ENDPOINT={stack.org}")
     print("Stop it with `make down`.")
     return 0
 

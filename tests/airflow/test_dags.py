@@ -40,6 +40,18 @@ def test_a_dag_file_imports_without_warnings_and_without_heavy_packages(path):
     assert done.stdout.strip().endswith("[]"), done.stdout
 
 
+def test_airflows_plugin_scan_leaves_the_library_alone():
+    """Every Airflow process imports what the scan finds, so the scan must not find the library."""
+    code = (
+        "import sys; from airflow import plugins_manager;"
+        "plugins_manager.ensure_plugins_loaded();"
+        "print([name for name in sys.modules if name.startswith(('lead_scoring', 'xgboost', 'inference_pipeline'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
 def test_the_release_chains_the_stages_in_order(dags):
     assert in_order(dags["lead_scoring_release"], RELEASE)
 
