@@ -13,7 +13,7 @@ from lead_scoring.calibration.cross_fit import CONSTANT, CrossFit, cross_fit
 from lead_scoring.calibration.document_rule import DOCUMENT_FITTERS, document_table
 from lead_scoring.calibration.selection import Selection, candidate_methods, select
 from lead_scoring.errors import BadInput
-from lead_scoring.evaluation import ece, ece_noise_floor, paired_bootstrap, skill, slope_intercept
+from lead_scoring.evaluation import ece, ece_noise_floor, paired_bootstraps, skill, slope_intercept
 from lead_scoring.model.calibrators import FITTERS, Calibrator, sigmoid
 from lead_scoring.settings import CalibrationSettings
 
@@ -99,12 +99,20 @@ def _cross_fit_table(
 ) -> dict[str, Any]:
     """Means over all repeats; slope, intercept and calibration error from the first repeat's out-of-fold scores."""
     floor = {"brier": float(fitted.squared[CONSTANT].mean()), "log_loss": float(fitted.losses[CONSTANT].mean())}
+    # paired: both losses are of the same leads, so an interval shows the difference and not the leads
+    against = [fitted.losses[selection.best], fitted.losses[CONSTANT]]
+    pairs = iter(
+        paired_bootstraps(
+            np.stack([losses - other for losses in fitted.losses.values() for other in against], axis=1),
+            resamples=settings.bootstrap,
+            seed=settings.seed,
+        )
+    )
     rows = []
     for name, losses in fitted.losses.items():
         first = fitted.first[name]
         slope, intercept = (None, None) if name == CONSTANT else slope_intercept(first, target)
         squared = fitted.squared[name]
-        pair = {"resamples": settings.bootstrap, "seed": settings.seed}
         rows.append({
             "method": name,
             "candidate": name in methods,
@@ -112,9 +120,8 @@ def _cross_fit_table(
             "log_loss": float(losses.mean()),
             "brier_skill": skill(float(squared.mean()), floor["brier"]),
             "log_loss_skill": skill(float(losses.mean()), floor["log_loss"]),
-            # paired: both losses are of the same leads, so the interval shows the difference and not the leads
-            "log_loss_over_best": paired_bootstrap(losses - fitted.losses[selection.best], **pair),
-            "log_loss_over_constant": paired_bootstrap(losses - fitted.losses[CONSTANT], **pair),
+            "log_loss_over_best": next(pairs),
+            "log_loss_over_constant": next(pairs),
             "slope": slope,
             "intercept": intercept,
             "ece": ece(first, target),

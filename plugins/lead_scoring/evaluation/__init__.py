@@ -5,7 +5,7 @@ Everything takes float64 arrays of shape (n,): a margin (log-odds) or a probabil
 
 from __future__ import annotations
 
-from lead_scoring.evaluation.bootstrap import bootstrap_interval, paired_bootstrap, resamples_for
+from lead_scoring.evaluation.bootstrap import bootstrap_interval, paired_bootstrap, paired_bootstraps, resamples_for
 from lead_scoring.evaluation.drift import information_value, psi, single_feature_auc
 from lead_scoring.evaluation.metrics import auc_pr, auc_roc, brier, constant_log_loss, log_loss, skill
 from lead_scoring.evaluation.ranking import deciles, lift, top_rate
@@ -26,6 +26,7 @@ __all__ = [
     "lift",
     "log_loss",
     "paired_bootstrap",
+    "paired_bootstraps",
     "psi",
     "reliability",
     "resamples_for",

@@ -62,13 +62,24 @@ def paired_bootstrap(difference: ArrayLike, *, resamples: int, seed: int, level:
     :param difference: shape (n,), one number a lead, such as log loss of one method minus that of another. Pairing
         takes out what both have in common, so the interval is far narrower than that of either.
     """
-    values = np.asarray(difference, dtype=np.float64)
+    column = np.asarray(difference, dtype=np.float64)[:, None]
+    return paired_bootstraps(column, resamples=resamples, seed=seed, level=level)[0]
+
+
+def paired_bootstraps(
+    differences: ArrayLike, *, resamples: int, seed: int, level: float = 0.95
+) -> list[dict[str, float]]:
+    """:func:`paired_bootstrap` of many differences on the same draws.
+
+    :param differences: shape (n, k).
+    """
+    values = np.asarray(differences, dtype=np.float64)
     leads = len(values)
     means = replicates(leads, lambda block: block @ values / leads, resamples_for(leads, resamples), seed)
-    low, high = percentile_interval(means, level)
-    return {
-        "value": float(values.mean()),
-        "low": low,
-        "high": high,
-        "standard_error": float(values.std(ddof=1) / np.sqrt(leads)) if leads > 1 else 0.0,
-    }
+    errors = values.std(axis=0, ddof=1) / np.sqrt(leads) if leads > 1 else np.zeros(values.shape[1])
+    found = []
+    for index, error in enumerate(errors):
+        low, high = percentile_interval(means[:, index], level)
+        value = float(values[:, index].mean())
+        found.append({"value": value, "low": low, "high": high, "standard_error": float(error)})
+    return found
