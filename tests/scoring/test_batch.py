@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -102,3 +102,22 @@ def test_a_shard_that_is_none_is_refused_by_name(scorer: LeadScorer, shard: Path
     pq.write_table(pq.read_table(shard).drop_columns(["days_in_gap"]), half)
     with pytest.raises(BadInput, match="'days_in_gap' is missing"):
         run(scorer, half, tmp_path / "work")
+
+
+def test_only_a_few_batches_are_in_memory_at_once(
+    scorer: LeadScorer, shard: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "BATCH_ROWS", 4)
+    source = pq.ParquetFile(shard)
+    job = batch._ShardJob(scorer, source.schema_arrow, DAY, RUN, 7)
+    taken = 0
+
+    def counted() -> Iterator[pa.RecordBatch]:
+        nonlocal taken
+        for piece in batch.stream(source, job.read):
+            taken += 1
+            yield piece
+
+    for given, _ in enumerate(batch._ordered(job, counted(), threads=2)):
+        assert taken - given <= 3
+    assert taken == 25

@@ -96,6 +96,8 @@ def inplace_predict_way(shard: Path, work: Path, version: str) -> Callable[[], i
     import pyarrow.parquet as pq
     import xgboost as xgb
 
+    from lead_scoring.scoring.batch import stream as read
+
     booster = xgb.Booster(model_file=work / "bare.ubj")
     booster.set_param({"nthread": load_settings().scoring.threads})
     names = [name.replace(" ", "_") for name in booster.feature_names or []]
@@ -104,7 +106,7 @@ def inplace_predict_way(shard: Path, work: Path, version: str) -> Callable[[], i
     def stream() -> int:
         rows = 0
         with pq.ParquetWriter(work / "bare.parquet", schema, use_dictionary=False) as writer:
-            for batch in pq.ParquetFile(shard).iter_batches(131_072, columns=["lead_id", *names]):
+            for batch in read(pq.ParquetFile(shard), ["lead_id", *names]):
                 matrix = np.empty((batch.num_rows, len(names)), dtype=np.float32)
                 for place, name in enumerate(names):
                     matrix[:, place] = batch.column(name).to_numpy(zero_copy_only=False)

@@ -72,8 +72,7 @@ def score_shard(
     counts = {"in": 0, "scored": 0, "rejected": 0}
     scores_path, rejected_path = work / "scores.parquet", work / "rejected.parquet"
     with _writer(scores_path, SCORES) as scores, _writer(rejected_path, REJECTED) as rejected:
-        batches = source.iter_batches(BATCH_ROWS, columns=job.read)
-        for good, bad in _ordered(job, batches, max(settings.threads, 1)):
+        for good, bad in _ordered(job, stream(source, job.read), max(settings.threads, 1)):
             scores.write_batch(good)
             if bad.num_rows:
                 rejected.write_batch(bad)
@@ -85,6 +84,15 @@ def score_shard(
             f"shard {shard} announces {source.metadata.num_rows} rows and holds {counts['in']}; make it again"
         )
     return StageOutput(files={"scores.parquet": scores_path, "rejected.parquet": rejected_path}, counts=counts)
+
+
+def stream(source: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Batches in the order of the file, a row group at a time.
+
+    Not ``iter_batches``: with pyarrow 26.0 its memory grows by 5 MB for every row group that it has passed.
+    """
+    for group in range(source.num_row_groups):
+        yield from source.read_row_group(group, columns=columns).to_batches(max_chunksize=BATCH_ROWS)
 
 
 class _ShardJob:
