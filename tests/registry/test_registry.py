@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -294,3 +295,34 @@ def test_function_code_half_placed_by_a_killed_promotion_is_put_right_by_the_rol
     store.write(REGISTRY_FILE, derived)  # as a kill between the function code and registry.json leaves it
     Registry(store).rollback("bad", "cli:maria")
     assert store.read("production/cloud_function_code.py") == f"# serves {three[0]}\n".encode()
+
+
+def test_a_decision_that_was_overtaken_is_made_anew(registry: Registry, store: ObjectStore, three: Three) -> None:
+    registry.promote(three[0], "release", "cli:maria")
+    clock = registry._clock
+
+    def overtaking() -> dt.datetime:
+        """Somebody else promotes between our look at the state and our event."""
+        registry._clock = clock
+        Registry(store, clock).promote(three[1], "first", "cli:jo")
+        return clock()
+
+    registry._clock = overtaking
+    with pytest.raises(Conflict, match=f"champion is {three[1]}, not {three[0]}"):
+        registry.promote(three[2], "second", "cli:maria", expected=three[0])
+    registry._clock = overtaking
+    assert registry.reject(three[2], "not needed", "cli:maria").status == "rejected"
+    assert [event["kind"] for event in registry.history()[3:]] == ["promote", "promote", "reject"]
+
+
+def test_two_attempts_of_one_request_at_once_are_carried_out_once(
+    registry: Registry, store: ObjectStore, three: Three
+) -> None:
+    for version in three:
+        registry.promote(version, "release", "cli:maria")
+    with ThreadPoolExecutor(8) as pool:
+        restored = list(
+            pool.map(lambda _: Registry(store).rollback("bad", "airflow:run", request="run-1").version_id, range(8))
+        )
+    assert restored == [three[1]] * 8
+    assert Registry(store).champion() == three[1]

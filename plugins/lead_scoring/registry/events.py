@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -104,6 +104,11 @@ class EventLog:
             if generation == 0:
                 return list(self._events)
             self._take(data)
+
+    @property
+    def known(self) -> Sequence[Event]:
+        """The events read so far, without looking for more."""
+        return self._events
 
     def append(self, event: Event) -> None:
         """:raises Conflict: the number is taken: somebody else appended first."""

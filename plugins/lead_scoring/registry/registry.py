@@ -35,7 +35,7 @@ def utc_now() -> dt.datetime:
 
 
 class Registry:
-    """The registry in one object store. Cheap to make; reads each event once.
+    """The registry in one object store. Cheap to make; reads each event once. One for each thread.
 
     :param store: the store of ``settings.storage.models``: ``production/`` and ``registry/`` lie below its root.
     :param clock: replaced in tests.
@@ -248,9 +248,9 @@ class Registry:
         recorded: Event | None = None
         while recorded is None:
             state = self.state()
-            if request and any(event.request == request for event in self._log.read()):
+            if request and any(event.request == request for event in self._log.known):
                 break
-            event = decide(state)
+            event = decide(state)  # gets the number that follows what `state` knows: nothing is read in between
             if event is None:
                 break
             try:
