@@ -79,7 +79,7 @@ def server(folder: Path) -> Generator[tuple[str, float], None, None]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     framework = Path(sys.executable).with_name("functions-framework")
-    command = [framework, "--source", "cloud_function_code.py", "--target", "score_lead"]
+    command = [str(framework), "--source", "cloud_function_code.py", "--target", "score_lead"]
     started = time.perf_counter()
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port)],
