@@ -87,14 +87,14 @@ def _buckets(console: Console, published: dict[str, Any], calibrated: dict[str, 
 
 
 def _sync(console: Console, synced: dict[str, Any]) -> None:
-    counts = synced["counts"]
-    reason = synced["figures"].get("dry_run_reason")
-    console.print(
-        f"Salesforce{' (dry run: ' + reason + ')' if reason else ''}: "
-        + ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    )
-    for message, count in (synced["figures"].get("messages") or {}).items():
-        console.print(f"  rejected {count:,}: {message}")
+    counts, figures = synced["counts"], synced["figures"]
+    reason = figures.get("dry_run_reason")
+    console.print(f"\nSalesforce, {f'dry run: {reason}' if reason else 'through Bulk API 2.0'}:")
+    console.print("  " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    if not reason:
+        console.print(f"  {figures['sent_now']:,} sent by this run; the counts are of all runs over the same scores")
+    for message, count in figures.get("messages", {}).items():
+        console.print(f"  {count:,} not taken: {message}")
 
 
 def _files(console: Console, models: Path) -> None:

@@ -38,6 +38,7 @@ def figures_of(
         "api_requests": dict(quota),
         "interrupted_run": interrupted,
         "dry_run_reason": "",
+        "sent_now": 0,  # by this call; the counts are of all calls for the run
         "messages": {},
         "problems": [],
     }

@@ -96,6 +96,8 @@ def sync(
                 ledger.write(warehouse, sql_folder, run_key, 0, [], folder)  # that nothing changed is on record too
             outcome = ledger.query(warehouse, sql_folder, "salesforce_run_outcome", run_key=run_key)
             counts = counts_of(diff, outcome, sequences)
+            tries = zip(outcome["sequence"].to_pylist(), outcome["attempts"].to_pylist(), strict=True)
+            figures["sent_now"] = sum(sequence in sequences and attempts > 0 for sequence, attempts in tries)
             output = write_report(folder, counts, figures, outcome)
             judge(counts, output.figures["problems"], settings)
     return output if work else replace(output, files={})
