@@ -54,6 +54,11 @@ def query(warehouse: Warehouse, sql_folder: Path, name: str, **parameters: Any) 
     return warehouse.query(load_sql(sql_folder, name), parameters)
 
 
+def outcome(warehouse: Warehouse, sql_folder: Path, run_key: str) -> pa.Table:
+    """What became of each lead that a run wanted to change. The ledger must exist."""
+    return warehouse.query(load_sql(sql_folder, "salesforce_run_outcome"), {"run_key": run_key})
+
+
 def write(
     warehouse: Warehouse, sql_folder: Path, run_key: str, sequence: int, rows: Sequence[Mapping[str, Any]], work: Path
 ) -> None:

@@ -94,7 +94,7 @@ def sync(
             sequences = _send(transfer, diff, fields, run_key, as_of)
             if ledger.TABLE not in warehouse.tables() or warehouse.partition(ledger.TABLE, run_key) is None:
                 ledger.write(warehouse, sql_folder, run_key, 0, [], folder)  # that nothing changed is on record too
-            outcome = ledger.query(warehouse, sql_folder, "salesforce_run_outcome", run_key=run_key)
+            outcome = ledger.outcome(warehouse, sql_folder, run_key)
             counts = counts_of(diff, outcome, sequences)
             tries = zip(outcome["sequence"].to_pylist(), outcome["attempts"].to_pylist(), strict=True)
             figures["sent_now"] = sum(sequence in sequences and attempts > 0 for sequence, attempts in tries)
