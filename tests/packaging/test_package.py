@@ -162,6 +162,7 @@ def test_the_card_has_the_documents_sections_and_says_how_each_figure_was_obtain
     assert " to 2024-" in card
     assert "nan" not in card.lower().split()
     assert "None" not in card
+    assert "the highest reference score is 0." in card
     assert "{" not in card.replace("{\n", "").replace('{ "', "")
 
 
@@ -174,6 +175,20 @@ def test_the_card_carries_findings_and_the_reason_they_were_accepted_with(packag
     manifest = json.loads(output.files[f"manifest_{output.figures['version_id']}.json"].read_text())
     assert manifest["accepted_findings"] == "known and harmless"
     assert manifest["findings"] == [finding]
+
+
+def test_the_card_lists_what_was_set_aside_and_what_each_feature_says_alone(package_arguments) -> None:
+    run = {
+        **package_arguments["run"],
+        "counts": {"rows_in": 3100, "rows_rejected": 100},
+        "features": {"rejected_by_reason": {"tenure is below 0": 90, "unknown firm": 10}},
+    }
+    leakage = {"findings": [], "features": {"tenure": {"auc": 0.71, "information_value": 0.4, "missing_share": 0.0}}}
+    output = package(**{**package_arguments, "run": run, "leakage": leakage})
+    card = output.files[output.figures["model_card"]].read_text()
+    assert "Of 3,100 rows 100 were set aside by the feature contract." in card
+    assert "| tenure is below 0 | 90 |" in card
+    assert "| `tenure` | 0.710 | 0.400 | 0.000 |" in card
 
 
 def test_the_card_says_when_a_baseline_wins(package_arguments, tmp_path: Path) -> None:

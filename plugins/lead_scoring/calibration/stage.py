@@ -219,6 +219,7 @@ def _finish(
         "calibrator": calibrator.to_dict(),
         **facts,
         "base_rate": base_rate,
+        "highest_score": float(reference_scores.max()),
         "calibration_part": {"n": len(fitted_on.target), "positives": int(fitted_on.target.sum())},
         "evaluation": evaluation,
         "before_calibration": {

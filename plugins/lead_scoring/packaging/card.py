@@ -9,13 +9,10 @@ from typing import Any
 
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.model.buckets import ACTIONS, BUCKETS
+from lead_scoring.packaging.card_figures import TOP, calibration, key_features, performance, rate_of
 from lead_scoring.packaging.markdown import interval, number, percent, sentence, table
 
-HOW = {
-    "holdout": "holdout: leads that neither the booster nor the calibrator saw",
-    "cross_fit": "cross-fitted: every lead scored by models fitted without it",
-    "in_sample": "in sample: fitted and scored on the same leads",
-}
+REASONS = 8  # reasons for rejection that are listed, most frequent first
 
 
 def model_card(
@@ -30,9 +27,9 @@ def model_card(
     sections = [
         _title(version, as_of, facts),
         _overview(feature_set, facts),
-        _performance(facts),
-        _calibration(facts),
-        _features(facts),
+        performance(facts),
+        calibration(facts),
+        key_features(facts),
         _training(facts),
         _architecture(feature_set, facts),
         _interpretation(facts),
@@ -51,9 +48,9 @@ def _title(version: str, as_of: dt.date, facts: Mapping[str, Any]) -> str:
     said = {True: "accepted by the release gate", False: "refused by the release gate", None: "the gate cannot tell"}
     return f"""# Lead Scoring Model Card
 
-**Version:** {version}
-**As of:** {as_of.isoformat()}
-**Status at packaging:** {said[verdict.get("accepted")]}; the registry says what is in production"""
+- **Version:** {version}
+- **As of:** {as_of.isoformat()}
+- **Status at packaging:** {said[verdict.get("accepted")]}; the registry says what is in production"""
 
 
 def _overview(feature_set: FeatureSet, facts: Mapping[str, Any]) -> str:
@@ -67,181 +64,31 @@ The probability that a lead has a call scheduled within 30 days of first contact
 - **Bucket policy:** {facts["bucket_policy"]["name"]}"""
 
 
-def _performance(facts: Mapping[str, Any]) -> str:
-    found = facts["evaluation"]
-    rows = [
-        ("AUC-ROC", interval(found["auc_roc"], 4)),
-        ("AUC-PR", interval(found["auc_pr"], 4)),
-        ("Baseline conversion rate", interval(found["baseline_rate"], 2, percent=True)),
-        ("Top decile conversion rate", interval(found["top_decile_rate"], 2, percent=True)),
-        ("Top decile lift", interval(found["top_decile_lift"], 2, suffix="x")),
-        ("Log loss", interval(found["log_loss"], 6)),
-        ("Log loss of the constant", number(found["constant"]["log_loss"], 6)),
-        ("Log loss skill (share of the constant's loss that is gone)", percent(found["log_loss_skill"])),
-        ("Brier skill", percent(found["brier_skill"])),
-    ]
-    deciles = [
-        (
-            row["decile"],
-            row["leads"],
-            f"{row['positives']:g}",
-            interval(_rate(row), 2, percent=True),
-            f"{row['lift']:.2f}x",
-        )
-        for row in found["deciles"]
-    ]
-    models = [
-        (
-            row["model"],
-            number(row["log_loss"], 6),
-            number(row.get("auc_roc"), 4),
-            number(row.get("top_decile_lift"), 2, "x"),
-            interval(row.get("worse_than_booster_by"), 6),
-        )
-        for row in facts["baselines"]["rows"]
-    ]
-    return f"""## Performance
-
-{found["n"]:,} leads, {found["positives"]} conversions. {sentence(HOW[found["how"]])}. 95 % bootstrap intervals
-({found["resamples"]} resamples) in brackets.
-
-{table(("Metric", "Value"), rows)}
-
-On the leads that the booster was fitted on (in sample) AUC-ROC is {number(facts["in_sample"]["auc_roc"], 4)}: not a
-figure to expect.
-
-### Lift by decile
-
-Ranked by the margin; the lift by calibrated score is {number(found["lift_by_calibrated_score"], 2, "x")}.
-
-{table(("Decile", "Leads", "Conversions", "Rate", "Lift"), deciles)}
-
-### Against the baselines
-
-{facts["baselines"]["sentence"]} All rankings get the same Platt fit, so that only the ranking differs.
-
-{table(("Model", "Log loss", "AUC-ROC", "Lift", "Log loss above the booster's"), models)}
-
-{_segments(facts["segments"])}"""
-
-
-def _segments(segments: Mapping[str, Any]) -> str:
-    rows = []
-    for row in segments["rows"]:
-        if row["too_few"]:
-            rows.append((row["segment"], row["n"], row["positives"], "too few", "", ""))
-            continue
-        rows.append((
-            row["segment"],
-            row["n"],
-            row["positives"],
-            interval(row["auc_roc"], 3),
-            interval(row["top_decile_lift"], 2, suffix="x"),
-            interval(row["rate"], 2, percent=True),
-        ))
-    if not rows:
-        return ""
-    return "### By segment\n\n" + table(("Segment", "Leads", "Conversions", "AUC-ROC", "Lift", "Rate"), rows)
-
-
-def _rate(row: Mapping[str, Any]) -> dict[str, float]:
-    return {"value": row["rate"], "low": row["low"], "high": row["high"]}
-
-
-def _calibration(facts: Mapping[str, Any]) -> str:
-    found, before = facts["evaluation"], facts["before_calibration"]
-    rows = [
-        ("Brier score", number(before["brier"]["value"], 6), interval(found["brier"], 6)),
-        ("Log loss", number(before["log_loss"]["value"], 6), interval(found["log_loss"], 6)),
-        ("Mean score", percent(before["mean_score"]), percent(found["mean_score"])),
-        ("Slope (1 is right)", number(before["slope"], 3), number(found["slope"], 3)),
-        ("Intercept (0 is right)", number(before["intercept"], 3), number(found["intercept"], 3)),
-        (
-            "Expected calibration error",
-            number(before["ece"], 4),
-            f"{number(found['ece'], 4)} (a perfect model: {number(found['ece_noise_floor']['mean'], 4)}, "
-            f"up to {number(found['ece_noise_floor']['p95'], 4)})",
-        ),
-    ]
-    return f"""## Calibration
-
-**Method:** {facts["calibration"]["method"]}. {sentence(facts["selection"]["reason"])}.
-
-{table(("Metric", "Before", "After"), rows)}
-
-{_comparison(facts["comparison"])}
-
-Lookup table: {facts["lookup"]["rows"]} rows, at most {facts["lookup"]["largest_difference_on_leads"]:.6f} from the
-calibrator on the reference leads."""
-
-
-def _comparison(comparison: Mapping[str, Any]) -> str:
-    if not comparison:
-        return "Only the intercept was refreshed; no methods were compared."
-    in_sample, fitted = comparison["in_sample"], comparison["cross_fit"]
-    first = [
-        (row["method"], number(row["brier"], 6), number(row["log_loss"], 6), row["distinct_scores"])
-        for row in in_sample["rows"]
-    ]
-    second = [
-        (
-            row["method"] + ("" if row["candidate"] else " (not a candidate)"),
-            number(row["brier"], 6),
-            number(row["log_loss"], 6),
-            percent(row["log_loss_skill"]),
-            interval(row["log_loss_over_best"], 6),
-            number(row["slope"], 2),
-            number(row["ece"], 4),
-        )
-        for row in fitted["rows"]
-    ]
-    return f"""Cross-fitted ({fitted["folds"]} folds, {fitted["repeats"]} repeats; {fitted["n"]:,} leads, \
-{fitted["positives"]} conversions):
-
-{table(("Method", "Brier", "Log loss", "Skill", "Log loss above the best", "Slope", "ECE"), second)}
-
-The document's comparison, **in sample** on the same leads, which isotonic cannot lose:
-
-{table(("Method", "Brier", "Log loss", "Distinct scores"), first)}"""
-
-
-def _features(facts: Mapping[str, Any]) -> str:
-    importance = facts["importance"]
-    lost = {row["feature"]: row for row in importance["permutation"]}
-    top = importance["contributions"][:5]
-    rows = [
-        (
-            place,
-            f"`{row['feature']}`",
-            number(row["mean_absolute_log_odds"], 3),
-            f"{number(lost[row['feature']]['auc_lost'], 4)} ± {number(lost[row['feature']]['spread'], 4)}",
-        )
-        for place, row in enumerate(top, start=1)
-    ]
-    return f"""## Key Features
-
-Top five by mean absolute contribution to the margin, over {importance["leads"]:,} leads ({importance["how"]}).
-
-{table(("", "Feature", "Contribution (log-odds)", "AUC lost when shuffled"), rows)}"""
-
-
 def _training(facts: Mapping[str, Any]) -> str:
     split = facts["split"]
-    rows = [
-        (
-            name,
-            f"{split['parts'][name]['leads']:,}",
-            split["parts"][name]["positives"],
-            "{first} to {last}".format(**split["parts"][name]) if "first" in split["parts"][name] else "no dates",
-        )
-        for name in ("train", "calibration", "holdout")
-        if name in split["parts"]
-    ]
+    rows = []
+    for name in ("train", "calibration", "holdout"):
+        if (part := split["parts"].get(name)) is not None:
+            contacted = f"{part['first']} to {part['last']}" if "first" in part else "no dates"
+            rows.append((name, f"{part['leads']:,}", part["positives"], contacted))
     return f"""## Training Data
 
 {sentence(split["note"])}. {split["gap_leads"]:,} leads fell into a gap and were left out.
 
-{table(("Part", "Leads", "Conversions", "Contacted"), rows)}"""
+{table(("Part", "Leads", "Conversions", "Contacted"), rows)}
+
+{_rows(facts["run"])}"""
+
+
+def _rows(run: Mapping[str, Any]) -> str:
+    """What the feature stage took in and set aside, where the run says so."""
+    counts, figures = run.get("counts", {}), run.get("features", {})
+    if "rows_in" not in counts:
+        return ""
+    said = f"Of {counts['rows_in']:,} rows {counts.get('rows_rejected', 0):,} were set aside by the feature contract."
+    reasons = figures.get("rejected_by_reason", {})
+    rows = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
+    return said + ("\n\n" + table(("Reason", "Rows"), rows) if rows else "")
 
 
 def _architecture(feature_set: FeatureSet, facts: Mapping[str, Any]) -> str:
@@ -276,7 +123,7 @@ Chosen by cross-fitted log loss inside the train part, after a Platt fit:
 def _interpretation(facts: Mapping[str, Any]) -> str:
     rows = []
     for row, action in zip(facts["buckets"]["rows"], ACTIONS, strict=True):
-        rate = "no leads" if row["rate"] is None else interval(_rate(row), 2, percent=True)
+        rate = "no leads" if row["rate"] is None else interval(rate_of(row), 2, percent=True)
         rows.append((
             row["bucket"],
             "below" if row["bucket"] == BUCKETS[-1] else f"{row['from_score']:.4f} and more",
@@ -292,7 +139,7 @@ def _interpretation(facts: Mapping[str, Any]) -> str:
 
 `lead_score` is a probability: of 100 leads with 0.05, about five convert. Cut points are frozen in the package
 (policy `{facts["bucket_policy"]["name"]}`, base rate {percent(facts["base_rate"])}). The document's absolute thresholds
-(0.7 / 0.5 / 0.3) cannot be reached at such a base rate.
+are 0.7, 0.5 and 0.3; the highest reference score is {facts["highest_score"]:.4f}.
 
 {table(("Bucket", "Score", "Action", "Reference leads", "Conversion", "Lift"), rows)}
 {notes}"""
@@ -303,13 +150,29 @@ def _audit(facts: Mapping[str, Any]) -> str:
     if not facts["leakage"]:
         said = "The leak tripwire was not run."
     elif not findings:
-        said = "The leak tripwire found nothing."
+        said = "The leak tripwire found nothing. No test proves that there is no leak."
     else:
-        said = f"{len(findings)} findings:"
+        said = f"Findings: {len(findings)}."
     lines = "".join(f"\n- **{item['code']}** ({item['subject']}): {item['message']}" for item in findings)
     accepted = facts["accepted_findings"]
     verdict = f"\n\nAccepted, because: {accepted}" if findings and accepted else ""
-    return f"## Leak Audit and Findings\n\n{said}\n{lines}{verdict}"
+    return f"## Leak Audit and Findings\n\n{said}\n{lines}{verdict}\n\n{_alone(facts['leakage'] or {})}"
+
+
+def _alone(leakage: Mapping[str, Any]) -> str:
+    """The features that say most alone: the first place to look for a leak."""
+    measured = leakage.get("features", {})
+    rows = [
+        (
+            f"`{name}`",
+            number(found["auc"], 3),
+            number(found["information_value"], 3),
+            number(found.get("missing_share"), 3),
+        )
+        for name, found in sorted(measured.items(), key=lambda item: -float(item[1]["auc"]))[:TOP]
+        if {"auc", "information_value"} <= set(found)
+    ]
+    return table(("Feature alone", "AUC", "Information value", "Missing share"), rows) if rows else ""
 
 
 def _gate(facts: Mapping[str, Any]) -> str:

@@ -118,6 +118,7 @@ def package(
         "run": dict(run),
         "code_version": code_version,
         "base_rate": metadata["base_rate"],
+        "highest_score": metadata["highest_score"],
     }
     card = model_card(version, as_of, feature_set, facts, report["libraries"], history)
     files[names["model_card"]] = _write(work, names["model_card"], card.encode())
