@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from lead_scoring.cli.common import actor, add, add_models, emit, group, pairs, pipeline, table
@@ -16,10 +17,13 @@ def add_commands(commands: Any) -> None:
         ("history", run_history, "every event, or what was in production at a time"),
         ("promote", run_promote, "make a version the champion"),
         ("rollback", run_rollback, "restore the previous champion"),
+        ("sign", run_sign, "sign a version with an offline key"),
     ):
         command = add(actions, name, run, text)
         add_models(command)
-        if name in ("show", "promote"):
+        if name == "sign":
+            command.add_argument("--key", required=True, type=Path, metavar="PEM", help="private key")
+        if name in ("show", "promote", "sign"):
             command.add_argument("version", metavar="V")
         if name in ("promote", "rollback"):
             command.add_argument("--reason", required=True, help="why; recorded in the history")
@@ -87,6 +91,22 @@ def run_rollback(options: argparse.Namespace) -> None:
 
 def run_verify(options: argparse.Namespace) -> None:
     from lead_scoring.registry import verify
+    from lead_scoring.scoring import LeadScorer
 
-    report = verify(pipeline(options).models, options.version, fuzz=options.fuzz, seed=options.seed)
+    lines = pipeline(options)
+    report = verify(
+        lines.models,
+        options.version,
+        fuzz=options.fuzz,
+        seed=options.seed,
+        keys=Path(lines.settings.location(lines.settings.storage.trusted_keys)),
+        scorer=lambda store, version: LeadScorer(version, model_dir=f"{store.uri}/production"),
+    )
     emit(options, report, lambda: pairs(report))
+
+
+def run_sign(options: argparse.Namespace) -> None:
+    from lead_scoring.registry import open_package, sign_package
+
+    sign_package(open_package(pipeline(options).models, options.version), options.key)
+    emit(options, {"signed": options.version}, lambda: print(f"{options.version} is signed; `verify` says by whom"))
