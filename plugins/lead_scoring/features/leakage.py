@@ -34,6 +34,8 @@ TOO_GOOD_AUC = 0.80
 TOO_GOOD_BIN_LIFT = 5.0
 TOO_GOOD_MODEL_AUC = 0.85
 TOO_MUCH_FROM_ONE = 0.10  # AUC lost without one feature
+# Deliberately high: growth since January 2024 and a firm's 12-month change tell the month by themselves. On the
+# synthetic sample, which is honest, training rows and rows to score are told apart with AUC .93, most by these two.
 ADVERSARIAL_AUC = 0.97
 MISSING_SHIFT = 0.20
 MINIMUM_POSITIVES = 20
@@ -80,7 +82,9 @@ def tripwire(
     else:
         findings += _single_features(values, target, feature_set, seed, report)
         findings += _ablation(values, target, feature_set, seed, report)
-    if len(now) >= 100:
+    if _same_rows(train_files, score_files):
+        report["train_versus_now"] = {"note": "the rows to score are the training rows: nothing to tell apart"}
+    elif len(now) >= 100:
         findings += _train_versus_now(values, now, feature_set, seed, report)
     report["findings"] = [asdict(item) for item in findings]
     path = work / "leakage.json"
@@ -99,6 +103,15 @@ def _read(files: Sequence[Path], feature_set: FeatureSet) -> tuple[Matrix, Label
     table = pa.concat_tables(tables)
     values = np.column_stack([table.column(name).to_numpy().astype(np.float64) for name in feature_set.columns])
     return values, table.column("target").fill_null(-1).to_numpy().astype(np.int64)
+
+
+def _same_rows(train_files: Sequence[Path], score_files: Sequence[Path]) -> bool:
+    """Are most rows to score training rows, as in a table that was brought with its labels?"""
+    train, now = (
+        {digest for path in files for digest in pq.read_table(path, columns=["feature_digest"]).column(0).to_pylist()}
+        for files in (train_files, score_files)
+    )
+    return len(train & now) > len(now) / 2
 
 
 def _thin(values: Matrix, target: Labels, random: np.random.Generator) -> tuple[Matrix, Labels]:
@@ -193,7 +206,7 @@ def _cross_fit(values: Matrix, target: Labels, seed: int, columns: Sequence[int]
         "eta": 0.15,
         "subsample": 0.8,
         "seed": seed,
-        "nthread": 2,
+        "nthread": 1,  # two threads on a busy machine wait for one another: 3 s became 97 s
         "tree_method": "hist",
         "max_bin": 64,
     }

@@ -54,8 +54,8 @@ def load_source(warehouse: Warehouse, folder: Path, sql_folder: Path | None = No
     """Load ``leads.parquet``, ``employment_history.parquet`` and ``firm_snapshots.parquet`` into the warehouse.
 
     In place of one of them the folder may hold the vendor's own table (``Lead.parquet``,
-    ``contact_registered_employment_history.parquet``, ``Firm_historicals.parquet``), which the query of the same name in
-    ``include/sql/sources`` maps to the canonical columns.
+    ``contact_registered_employment_history.parquet``, ``Firm_historicals.parquet``), which the query of the same name
+    in ``include/sql/sources`` maps to the canonical columns.
 
     Every table is checked before the first one is replaced. Times without a zone are taken as UTC. A missing
     ``recorded_at`` is loaded as missing; features that need it are then refused by :func:`materialize`.

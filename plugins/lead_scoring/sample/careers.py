@@ -59,7 +59,7 @@ def make_careers(random: np.random.Generator, *, advisors: int, firms: int, sett
     settled = place == prior[owner]
     moved = place > prior[owner]
     tenure = random.gamma(3.2, 37 * 30.4, advisors)
-    restless = random.random(advisors) < 0.13
+    restless = random.random(advisors) < 0.2
     tenure[restless] = random.exponential(420, restless.sum()) + 20
     length = (
         np.where(restless[owner], random.exponential(420, len(owner)), random.gamma(1.6, 30 * 30.4, len(owner))) + 25

@@ -55,7 +55,7 @@ def make_outcomes(
         place = job - back
         recent = (place > first_job) & (careers.start[np.maximum(place, 0)] > contact_day - 1096)
         moves += recent
-    logit = -0.0085 * tenure_months - 0.00022 * gap_days + 0.22 * np.minimum(moves, 4) + random.normal(0, 0.15, leads)
+    logit = -0.0125 * tenure_months - 0.0004 * gap_days + 0.3 * np.minimum(moves, 4)
     chance = 1 / (1 + np.exp(-(logit + _intercept(logit, BASE_RATE))))
     converted = (random.random(leads) < chance) & ~open_lead
     contact = contact_day * SECONDS_PER_DAY + random.integers(13 * 3600, 22 * 3600, leads)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from lead_scoring.catalog import FeatureSet
+from lead_scoring.errors import BadInput, CheckFailed, NotFound
+from lead_scoring.features import bring, table_digest
+from lead_scoring.lead_ids import complete_id
+from lead_scoring.settings import Settings
+from lead_scoring.stage import StageOutput
+
+AS_OF = dt.date(2024, 12, 21)
+
+
+@pytest.fixture
+def frame(phase6: FeatureSet) -> pd.DataFrame:
+    random = np.random.default_rng(5)
+    made = pd.DataFrame({name: random.integers(0, 2, 60).astype(float) for name in phase6.names})
+    return made.assign(target=[0] * 54 + [1] * 6)
+
+
+@pytest.fixture
+def run(tmp_path: Path, settings: Settings, phase6: FeatureSet) -> Any:
+    number = iter(range(100))
+
+    def call(frame: pd.DataFrame) -> StageOutput:
+        work = tmp_path / f"work-{next(number)}"
+        work.mkdir()
+        frame.to_parquet(work / "table.parquet")
+        return bring(
+            str(work / "table.parquet"), as_of=AS_OF, feature_set=phase6, settings=settings.features, work=work
+        )
+
+    return call
+
+
+def test_rows_without_ids_are_numbered_in_the_order_of_the_file(run: Any, frame: pd.DataFrame) -> None:
+    output = run(frame)
+    rows = pq.read_table(output.files["shards/score-00000.parquet"])
+    assert rows.column("lead_id").to_pylist()[:2] == ["row-0000001", "row-0000002"]
+    assert output.figures["has_ids"] is False
+    assert output.figures["dated"] is False
+    assert output.counts["train_rows"] == output.counts["score_rows"] == 60
+    assert output.counts["train_positives"] == 6
+    train = pq.read_table(output.files["shards/train-00000.parquet"])
+    assert train.column("target").null_count == 0
+    assert rows.column("target").null_count == 60, "one row of each kind: the label stands in the training row"
+
+
+def test_ids_and_contact_dates_are_used_when_there(run: Any, frame: pd.DataFrame) -> None:
+    ids = [complete_id(f"00QSY{99 - number:010d}") for number in range(60)]
+    contact = pd.to_datetime(["2024-05-01"] * 59 + ["2025-05-01"])
+    output = run(frame.assign(lead_id=ids, contacted_at=contact))
+    rows = pq.read_table(output.files["shards/score-00000.parquet"]).to_pylist()
+    assert [row["lead_id"] for row in rows] == sorted(ids[:59])
+    assert rows[0]["pit_date"] == dt.date(2024, 5, 1)
+    assert output.figures["dated"] is True
+    assert output.figures["rejected_by_reason"] == {"contact date lies after as_of": 1}
+
+
+def test_dirty_rows_are_set_aside_with_every_reason(run: Any, frame: pd.DataFrame) -> None:
+    frame.loc[0, ["industry_tenure_months", "days_in_gap"]] = [7860.0, -3.0]
+    frame.loc[1, "pit_moves_3yr"] = np.nan
+    frame.loc[2, "firm_aum_pit"] = np.nan
+    frame.loc[3, "target"] = 2
+    output = run(frame)
+    rejected = pq.read_table(output.files["rejected.parquet"]).to_pylist()
+    reasons = {row["lead_id"]: row["reasons"] for row in rejected}
+    assert reasons["row-0000001"] == "days_in_gap -3 is below 0; industry_tenure_months 7860 is above 720"
+    assert reasons["row-0000002"] == "pit_moves_3yr is missing"
+    assert "row-0000003" not in reasons, "missing stays missing where the catalog allows it"
+    assert reasons["row-0000004"] == "target is 2, not 0 or 1"
+    assert output.counts["rows_in"] == output.counts["rows_out"] + output.counts["rows_rejected"] == 60
+
+
+def test_a_table_that_cannot_be_used_is_one_clear_line(run: Any, frame: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no column 'days_in_gap'"):
+        run(frame.drop(columns="days_in_gap"))
+    with pytest.raises(BadInput, match="'days_in_gap'.*STRING.*must be a number"):
+        run(frame.assign(days_in_gap="many"))
+    with pytest.raises(BadInput, match="no rows"):
+        run(frame.iloc[:0])
+    with pytest.raises(BadInput, match="'target'.*0, 1"):
+        run(frame.assign(target="yes"))
+    with pytest.raises(BadInput, match="'lead_id'"):
+        run(frame.assign(lead_id=range(60)))
+    with pytest.raises(CheckFailed, match="duplicate lead"):
+        run(frame.assign(lead_id=complete_id("00QSY0000000001")))
+    with pytest.raises(NotFound, match="does not exist"):
+        table_digest(str(tmp_path / "none.parquet"))
