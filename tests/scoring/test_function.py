@@ -90,6 +90,7 @@ def test_wrong_requests_get_their_status(url: str) -> None:
     assert requests.post(f"{url}/else", json={}, timeout=10).status_code == 404
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing_against_the_served_description(url: str, tmp_path: Path) -> None:
     found = subprocess.run(
         [BIN / "schemathesis", "run", f"{url}/openapi.json", "-n", "40", "--checks", "all", "--seed", "1"],

@@ -74,6 +74,7 @@ def published(root: Path) -> list[dict[str, Any]]:
     return warehouse.query(sql, {}).to_pylist()
 
 
+@pytest.mark.slow
 def test_a_retry_after_a_kill_publishes_once(root: Path, scorer: LeadScorer) -> None:
     killed = 0
     for delay in (0.0, 0.05, 0.15, 0.3):

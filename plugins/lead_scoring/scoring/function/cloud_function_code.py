@@ -39,5 +39,6 @@ DESCRIPTION = describe(json.loads((HERE / "openapi.json").read_text()), SCORER)
 def score_lead(request: flask.Request) -> flask.Response:
     """The document's request and response; GET /openapi.json describes the rest."""
     body = b"" if request.method in {"GET", "HEAD"} else request.stream.read(MAX_BYTES + 1)
-    status, content, headers = handle(SCORER, request.method, request.path, request.args, body, DESCRIPTION)
+    query = request.args if request.query_string else {}
+    status, content, headers = handle(SCORER, request.method, request.path, query, body, DESCRIPTION)
     return flask.Response(ENCODER.encode(content), status, headers, mimetype="application/json")
