@@ -92,7 +92,7 @@ def _buckets(pipeline: Pipeline) -> Iterator[Check]:
 
 
 def _freshness(pipeline: Pipeline, today: dt.date) -> Iterator[Check]:
-    days = pipeline.warehouse.partitions("lead_scores") if "lead_scores" in pipeline.warehouse.tables() else []
+    days = pipeline.score_days()
     if not days:
         yield Check("freshness", WARN, "no scores were published yet; run lead_scoring_daily")
         return

@@ -166,10 +166,10 @@ def load_settings(
         _set(values, dotted.split("."), value, dotted)
     sections = typing.get_type_hints(Settings)
     if unknown := sorted(set(values) - set(sections)):
-        raise BadInput(f"settings section {unknown[0]!r} is unknown; the sections are {sorted(set(sections) - {'home'})}")
-    built = {
-        name: _build(kind, values.get(name) or {}, name) for name, kind in sections.items() if is_dataclass(kind)
-    }
+        raise BadInput(
+            f"settings section {unknown[0]!r} is unknown; the sections are {sorted(set(sections) - {'home'})}"
+        )
+    built = {name: _build(kind, values.get(name) or {}, name) for name, kind in sections.items() if is_dataclass(kind)}
     return Settings(home=home, **built)
 
 

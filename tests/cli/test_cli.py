@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from lead_scoring.cli import main, parser
 
 pytestmark = pytest.mark.xdist_group("command-line")
@@ -80,9 +81,7 @@ def test_the_registry_shows_the_champion_and_how_it_came_there(home, capsys):
 
 def test_a_table_of_leads_is_scored_and_every_row_is_accounted_for(home, capsys):
     out = home / "scores.parquet"
-    status, counts, _ = said(
-        capsys, "score", "--batch", str(home / "f.parquet"), "--out", str(out), "--as-of", AS_OF
-    )
+    status, counts, _ = said(capsys, "score", "--batch", str(home / "f.parquet"), "--out", str(out), "--as-of", AS_OF)
     assert status == 0
     assert counts["in"] == counts["scored"] + counts["rejected"]
     scores = pq.read_table(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lead_scoring.errors import BadInput
 from lead_scoring.settings import load_settings
 

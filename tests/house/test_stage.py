@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from lead_scoring.errors import Conflict, NotFound
 from lead_scoring.stage import Manifest, StageOutput, canonical_json, find_manifest, run_key, run_stage
 from lead_scoring.storage import open_store

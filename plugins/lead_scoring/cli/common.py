@@ -6,6 +6,7 @@ import argparse
 import datetime as dt
 import getpass
 import json
+import os
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from lead_scoring.settings import load_settings
 
 if TYPE_CHECKING:
     from lead_scoring.pipeline import Pipeline
+
+SALESFORCE_LOGIN = "LEAD_SCORING_SALESFORCE_LOGIN"
 
 Command = Callable[[argparse.Namespace], int | None]
 
@@ -71,6 +74,14 @@ def private_pipeline(options: argparse.Namespace) -> Generator[Pipeline, None, N
             warehouse__folder=f"{folder}/warehouse",
             storage__runs=f"{folder}/runs",
         )
+
+
+def org(lines: Pipeline) -> Any:
+    """A logged-in client of the org, from the login in the environment; the sandbox org needs none."""
+    from lead_scoring.salesforce import connect
+
+    login = os.environ.get(SALESFORCE_LOGIN)
+    return connect(lines.settings.salesforce, json.loads(login) if login else None)
 
 
 def today() -> dt.date:

@@ -42,8 +42,14 @@ def add_commands(commands: Any) -> None:
     calibrate.add_argument(
         "--rule", choices=["one_standard_error", "document"], help="document: lower Brier score in sample"
     )
-    calibrate.add_argument("--intercept-only", type=Path, metavar="CALIBRATOR", help="refresh this calibrator.json")
+    calibrate.add_argument(
+        "--intercept-only", metavar="V", help="refresh only the intercept of this version (or of this calibrator.json)"
+    )
+    calibrate.add_argument("--features", metavar="F", help="with --intercept-only V: recent labelled leads")
+    calibrate.add_argument("--reason", default="", help="with --intercept-only V: why, for the registry's history")
     calibrate.add_argument("--selftest", action="store_true", help="simulate worlds whose answer is known")
+    add_as_of(calibrate)
+    add_models(calibrate)
     calibrate.add_argument("--sets", type=int, default=100, help="with --selftest: sets in each (default: %(default)s)")
 
     release = add(commands, "release", run_release, "train, calibrate, version and register a model, like the DAG")
@@ -114,12 +120,32 @@ def run_calibrate(options: argparse.Namespace) -> None:
         if not report["passed"]:
             raise CheckFailed("the choice of calibrator is not what simulated worlds demand; see the table")
         return
+    if options.intercept_only and options.features:
+        _refresh_version(options)
+        return
     if not options.scores:
         raise BadInput("calibrate needs --scores FILE (columns raw_score and target), or --selftest")
-    report = calibrate_scores_file(
-        options.scores, settings, options.rule, options.out, intercept_of=options.intercept_only
-    )
+    standing = Path(options.intercept_only) if options.intercept_only else None
+    report = calibrate_scores_file(options.scores, settings, options.rule, options.out, intercept_of=standing)
     emit(options, report, lambda: _show_calibration(report))
+
+
+def _refresh_version(options: argparse.Namespace) -> None:
+    lines = pipeline(options)
+    version = options.intercept_only
+    as_of = lines.as_of(options.as_of, today())
+    wanted = lines.registry.show(version)["feature_set"]
+    features = lines.materialize_features(as_of, features=options.features, feature_set=wanted, publish=False)
+    made = lines.refresh_intercept(
+        version, features, actor=actor(), reason=options.reason or f"new intercept for {version}"
+    )
+    data = {"refreshed": version, **{name: made.figures[name] for name in ("version", "status", "calibration")}}
+
+    def human() -> None:
+        print(f"{made.figures['version']} is {made.figures['status']}: {version} with the intercept of recent leads")
+        print(f"To use it: lead-scoring registry promote {made.figures['version']} --reason WHY")
+
+    emit(options, data, human)
 
 
 def _show_calibration(report: Mapping[str, Any]) -> None:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.cli.common import add, add_as_of, add_models, as_date, emit, pairs, pipeline, today
+from lead_scoring.cli.common import (
+    SALESFORCE_LOGIN,
+    add,
+    add_as_of,
+    add_models,
+    as_date,
+    emit,
+    org,
+    pairs,
+    pipeline,
+    today,
+)
 from lead_scoring.errors import BadInput, CheckFailed
 
 
@@ -57,7 +69,9 @@ def run_why(options: argparse.Namespace) -> None:
     if options.all:
         report = lines.why_all(options.run)
     elif options.lead_id:
-        report = lines.why(options.lead_id, as_date(options.on, "--on") if options.on else None)
+        on = as_date(options.on, "--on") if options.on else None
+        asked = lines.settings.salesforce.endpoint or os.environ.get(SALESFORCE_LOGIN)
+        report = lines.why(options.lead_id, on, org(lines) if asked else None)
     else:
         raise BadInput("why needs a LEAD_ID, or --all with --run KEY")
     emit(options, report, lambda: _show(report))

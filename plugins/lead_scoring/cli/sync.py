@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.cli.common import add, add_as_of, emit, pairs, pipeline, today
+from lead_scoring.cli.common import SALESFORCE_LOGIN, add, add_as_of, emit, org, pairs, pipeline, today
 from lead_scoring.errors import BadInput
 from lead_scoring.stage import run_key, sha256_file
-
-LOGIN = "LEAD_SCORING_SALESFORCE_LOGIN"
 
 
 def add_commands(commands: Any) -> None:
@@ -20,13 +17,14 @@ def add_commands(commands: Any) -> None:
         "sync",
         run_sync,
         "send changed scores to Salesforce; `sync undo` takes a run back, `sync status` shows what was sent",
-        epilog=f"The login is JSON in ${LOGIN}: username, password and security_token, or consumer_key with "
+        epilog=f"The login is JSON in ${SALESFORCE_LOGIN}: username, password and security_token, or consumer_key with "
         "consumer_secret or privatekey_file. The sandbox org needs none.",
     )
     sync.add_argument("action", nargs="?", choices=["undo", "status"], help="empty: send")
     sync.add_argument("--scores", type=Path, metavar="F", help="scores (Parquet), as `score --batch` writes them")
     sync.add_argument("--dry-run", action="store_true", help="show what would change and send nothing")
     sync.add_argument("--approve", action="store_true", help="send although more leads than usual change bucket")
+    sync.add_argument("--retry-parked", action="store_true", help="send again what the org refused for good")
     sync.add_argument("--run", default="", metavar="KEY", help="with undo: the run to take back")
     add_as_of(sync)
 
@@ -38,7 +36,7 @@ def run_sync(options: argparse.Namespace) -> None:
     elif options.action == "undo":
         if not options.run:
             raise BadInput("sync undo needs --run KEY; `lead-scoring sync status` lists the runs")
-        report = lines.sync_undo(options.run, _org(lines), dry_run=options.dry_run)
+        report = lines.sync_undo(options.run, org(lines), dry_run=options.dry_run)
     else:
         if not options.scores:
             raise BadInput("sync needs --scores FILE; `lead-scoring score --batch IN --out FILE` writes one")
@@ -48,20 +46,12 @@ def run_sync(options: argparse.Namespace) -> None:
         key = run_key(as_of, {"scores": sha256_file(options.scores)})
         report = lines.sync_files(
             [options.scores],
-            _org(lines),
+            org(lines),
             as_of=as_of,
             run_key=key,
             dry_run=options.dry_run,
             approved=options.approve,
+            retry_parked=options.retry_parked,
         )
         report["figures"]["run_key"] = key
     emit(options, report, lambda: pairs(report))
-
-
-def _org(lines: Any) -> Any:
-    import json
-
-    from lead_scoring.salesforce import connect
-
-    login = os.environ.get(LOGIN)
-    return connect(lines.settings.salesforce, json.loads(login) if login else None)

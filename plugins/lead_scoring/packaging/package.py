@@ -91,7 +91,7 @@ def package(
     files[names["feature_names"]] = _write(work, names["feature_names"], listed.encode())
     for name, text in function_files.items():
         files[name] = _write(work, name, text.encode())
-    performance, calibration = _performance(report, metadata), _calibration(metadata)
+    performance, calibration = _performance(metadata), _calibration(metadata)
     facts: dict[str, Any] = {
         "performance": performance,
         "calibration": calibration,
@@ -191,9 +191,12 @@ def _golden(
     ]
 
 
-def _performance(report: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, float]:
-    """The document's five figures, of the leads that judged: the holdout, or cross-fitted without one."""
+def _performance(metadata: Mapping[str, Any]) -> dict[str, float | None]:
+    """The document's five figures, of leads that judged. None where the figures are in sample: nothing was tested."""
     found = metadata["evaluation"]
+    names = ("test_auc_roc", "test_auc_pr", "top_decile_lift", "baseline_rate", "top_decile_rate")
+    if found["how"] == "in_sample":
+        return dict.fromkeys(names)
     return {
         "test_auc_roc": found["auc_roc"]["value"],
         "test_auc_pr": found["auc_pr"]["value"],

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from lead_scoring.pipeline.clients import CHAMPION
 from lead_scoring.pipeline.delivery import Delivery
-from lead_scoring.pipeline.modelling import Modelling
+from lead_scoring.pipeline.refresh import Refresh
 
 __all__ = ["CHAMPION", "Pipeline"]
 
 
-class Pipeline(Modelling, Delivery):
+class Pipeline(Refresh, Delivery):
     """All stages over one set of settings: from source tables to a champion, from a champion to Salesforce."""

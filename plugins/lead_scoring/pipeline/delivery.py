@@ -86,8 +86,11 @@ class Delivery(Clients):
         from lead_scoring.scoring import audit_scores, publish_partition
 
         as_of = dt.date.fromisoformat(features.as_of)
+        before = max((day for day in self.score_days() if day < features.as_of), default=None)
+        previous = self.warehouse.partition("lead_scores", before) if before else None
         inputs = {
             "features": features.digest,
+            "previous": previous.digest if previous else None,  # trends look back at it
             "scored": [item.digest for item in scored],
             "version": version,
             "code": self.code_digest,
@@ -109,6 +112,13 @@ class Delivery(Clients):
             published.fetch_all(self.runs, "scores/"), published.fetch(self.runs, "rejected.parquet"),
         )  # fmt: skip
         return published
+
+    def score_days(self) -> list[str]:
+        """ISO dates that have published scores."""
+        if "lead_scores" not in self.warehouse.tables():
+            return []
+        days = self.warehouse.partitions("lead_scores")
+        return [day for day in days if (found := self.warehouse.partition("lead_scores", day)) and found.rows]
 
     def sync_salesforce(
         self, features: Manifest, published: Manifest, salesforce: Any, *, dry_run: bool = False, approved: bool = False
@@ -146,6 +156,7 @@ class Delivery(Clients):
         run_key: str,
         dry_run: bool = False,
         approved: bool = False,
+        retry_parked: bool = False,
     ) -> dict[str, Any]:
         """The sync over score files: ``counts`` and ``figures``."""
         from lead_scoring.salesforce import sync
@@ -163,6 +174,7 @@ class Delivery(Clients):
                 work=Path(work),
                 dry_run=dry_run,
                 approved=approved,
+                retry_parked=retry_parked,
             )
         return {"counts": dict(output.counts), "figures": dict(output.figures)}
 
@@ -188,12 +200,24 @@ class Delivery(Clients):
 
         return status(warehouse=self.warehouse, state=self.runs, config_folder=self.settings.config_folder)
 
-    def why(self, lead_id: str, on: dt.date | None) -> dict[str, Any]:
-        """From the score of a lead back to its data, computed again."""
+    def why(self, lead_id: str, on: dt.date | None, salesforce: Any = None) -> dict[str, Any]:
+        """From the value in Salesforce back to the data, computed again.
+
+        :param salesforce: a logged-in client; None starts at the published score.
+        """
+        from lead_scoring.salesforce import read_lead
         from lead_scoring.scoring import why
 
+        settings = self.settings
+        value = read_lead(salesforce, lead_id, settings.salesforce, settings.config_folder) if salesforce else None
         return why(
-            self.warehouse, lead_id, on=on, scorer_for=self.scorer, sql_folder=self.settings.sql_folder, run=self._run
+            self.warehouse,
+            lead_id,
+            on=on,
+            scorer_for=self.scorer,
+            sql_folder=settings.sql_folder,
+            run=self._run,
+            salesforce=value,
         )
 
     def why_all(self, run: str) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class Modelling(Clients):
             self.runs, "train_model", as_of,
             {
                 **shared,
-                "training": _plain(training),
+                "training": plain(training),
                 "window": self.settings.features.label_window_days,
                 "holdout": holdout.digest if holdout else None,
             },
@@ -132,8 +132,8 @@ class Modelling(Clients):
             buckets = dataclasses.replace(buckets, policy=bucket_policy)
         inputs = {
             "trained": trained.digest,
-            "calibration": _plain(self.settings.calibration),
-            "buckets": _plain(buckets),
+            "calibration": plain(self.settings.calibration),
+            "buckets": plain(buckets),
             "code": self.code_digest,
         }
         calibrated = run_stage(
@@ -338,7 +338,7 @@ def _day(version: str) -> str:
     return dt.datetime.strptime(version.split("-")[1], "%Y%m%d").replace(tzinfo=dt.UTC).date().isoformat()
 
 
-def _plain(section: Any) -> dict[str, Any]:
+def plain(section: Any) -> dict[str, Any]:
     """A settings section as JSON values."""
     return json.loads(json.dumps(dataclasses.asdict(section)))
 

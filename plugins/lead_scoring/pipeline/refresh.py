@@ -1,0 +1,98 @@
+"""A new intercept for a standing version, when the base rate has moved: a new version of the same booster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lead_scoring.errors import BadInput
+from lead_scoring.pipeline.modelling import Modelling, plain
+from lead_scoring.stage import Manifest, StageOutput, run_stage
+
+
+class Refresh(Modelling):
+    """Calibration again, without training again."""
+
+    def refresh_intercept(self, version: str, features: Manifest, *, actor: str, reason: str) -> Manifest:
+        """Move the intercept of ``version`` to the conversion rate of recent leads, and register what comes out.
+
+        The new version is staged: its leads were used to fit it, so the gate has nothing to judge on and a person
+        decides (``registry promote``). The ranking of leads does not change.
+
+        :param features: a labelled feature table of recent leads, for the version's feature set.
+        :raises BadInput: the table has another feature set, or no labelled leads.
+        """
+        if (wanted := self.registry.show(version)["feature_set"]) != features.figures["feature_set"]:
+            raise BadInput(
+                f"the features are of set {features.figures['feature_set']!r}, version {version} needs {wanted!r}"
+            )
+        standing = self._standing(version, features)
+        refreshed = self._refreshed(version, features, standing)
+        packaged = self.hash_version(features, standing, refreshed)
+        return self.update_registry(packaged, standing, refreshed, actor=actor, reason=reason, promote=False)
+
+    def _standing(self, version: str, features: Manifest) -> Manifest:
+        """The package of ``version`` in the shape that training publishes, with recent leads in place of its own."""
+        from lead_scoring.model.native import package_files
+        from lead_scoring.packaging import training_report_of
+        from lead_scoring.registry import open_package
+
+        as_of, _, shared = self._upstream(features)
+        package = open_package(self.models, version)
+        names = package_files(version)
+        shards = features.fetch_all(self.runs, "shards/train-")
+        if not features.counts["train_rows"]:
+            raise BadInput(f"feature table {features.key} has no labelled leads; bring one with a column target")
+
+        def build(work: Path) -> StageOutput:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            rows = pa.concat_tables([pq.read_table(shard) for shard in shards])
+            found: Any = self.scorer(version).score_batch(rows)
+            scores = pa.table({
+                "lead_id": rows["lead_id"],
+                "pit_date": rows["pit_date"],
+                "split": ["calibration"] * rows.num_rows,
+                "margin": pa.array(found["margin"], pa.float64()),
+                "target": rows["target"],
+            })
+            pq.write_table(scores, work / "scores.parquet")
+            pq.write_table(rows.slice(0, 0), work / "holdout.parquet")
+            (work / "model.ubj").write_bytes(package.read(names["booster"]))
+            manifest = json.loads(self.models.read(f"production/{names['manifest']}"))
+            report = training_report_of(manifest, json.loads(package.read(names["scorer"])))
+            (work / "training_report.json").write_text(json.dumps(report))
+            files = ("scores.parquet", "holdout.parquet", "model.ubj", "training_report.json")
+            return StageOutput({name: work / name for name in files}, figures={"leakage": {"findings": []}})
+
+        return run_stage(self.runs, "standing_model", as_of, {**shared, "version": version}, build)
+
+    def _refreshed(self, version: str, features: Manifest, standing: Manifest) -> Manifest:
+        from lead_scoring.calibration import refresh_stage
+
+        as_of, chosen, _ = self._upstream(features)
+        inputs = {
+            "standing": standing.digest,
+            "calibration": plain(self.settings.calibration),
+            "buckets": plain(self.settings.buckets),
+            "code": self.code_digest,
+        }
+        return run_stage(
+            self.runs,
+            "refresh_intercept",
+            as_of,
+            inputs,
+            lambda work: refresh_stage(
+                standing.fetch(self.runs, "scores.parquet"),
+                standing.fetch(self.runs, "model.ubj"),
+                standing.fetch(self.runs, "training_report.json"),
+                self.scorer(version).calibrator,
+                feature_set=chosen,
+                as_of=as_of,
+                calibration=self.settings.calibration,
+                buckets=self.settings.buckets,
+                work=work,
+            ),
+        )
