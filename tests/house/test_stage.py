@@ -87,7 +87,9 @@ def test_two_attempts_at_once_leave_one_winner_that_both_return(tmp_path):
 def test_a_retry_after_kill_publishes_once(tmp_path):
     """SIGKILL while the stage builds: no manifest; the retry builds it."""
     code = (
-        "import datetime as dt, sys, time; from lead_scoring.stage import *; from lead_scoring.storage import open_store\n"
+        "import datetime as dt, time\n"
+        "from lead_scoring.stage import *\n"
+        "from lead_scoring.storage import open_store\n"
         "def build(work):\n    (work / 'out.txt').write_text('half'); print('building', flush=True); time.sleep(60)\n"
         f"run_stage(open_store({str(tmp_path / 'runs')!r}), 'train', dt.date(2024, 12, 21), {{}}, build)"
     )
