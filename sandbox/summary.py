@@ -21,9 +21,9 @@ def print_summary(client: AirflowClient, dag_id: str, run_id: str, *, models: Pa
     console = Console(highlight=False, width=110)
     release = made["update_registry"]["figures"]
     features = made["materialize_features"]
-    console.print(
-        f"\n[bold]Version {release['version']}[/bold] is in production (before: {release['previous_champion']})"
-    )
+    before = release["previous_champion"]
+    changed = "as before" if before == release["version"] else f"before: {before or 'none'}"
+    console.print(f"\n[bold]Version {release['version']}[/bold] is in production ({changed})")
     counts = features["counts"]
     console.print(
         f"Leads: {counts['train_rows']:,} labelled ({counts['train_positives']:,} conversions), "
