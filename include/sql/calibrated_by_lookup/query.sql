@@ -1,6 +1,6 @@
 -- Calibrates uncalibrated scores with calibration_lookup_<version>.csv, loaded as the table calibration_lookup.
 -- A score belongs to the last row that starts at or below it; below the first row, to the first row.
-WITH lookup AS (
+WITH bins AS (
   SELECT
     calibrated_probability,
     bin_lower,
@@ -12,13 +12,13 @@ WITH lookup AS (
 SELECT
   scores.lead_id,
   scores.uncalibrated_score,
-  lookup.calibrated_probability
+  bins.calibrated_probability
 FROM lead_scores AS scores
-INNER JOIN lookup
-  ON scores.uncalibrated_score >= lookup.bin_lower OR lookup.bin_lower = lookup.first_lower
+INNER JOIN bins
+  ON scores.uncalibrated_score >= bins.bin_lower OR bins.bin_lower = bins.first_lower
 WHERE scores.as_of = @as_of
 QUALIFY ROW_NUMBER() OVER (
   PARTITION BY scores.lead_id
-  ORDER BY lookup.bin_lower DESC, lookup.bin_upper DESC
+  ORDER BY bins.bin_lower DESC, bins.bin_upper DESC
 ) = 1
 ORDER BY scores.lead_id
