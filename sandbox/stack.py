@@ -24,6 +24,7 @@ import requests
 
 HOME = Path(os.environ.get("LEAD_SCORING_HOME", Path(__file__).resolve().parents[1]))
 PREFERRED_PORTS = {"airflow": 8080, "org": 8090, "cards": 8091}
+PORT_OF = {"airflow": "api-server", "org": "org", "cards": "cards"}  # which part serves which port
 SAMPLE_AS_OF = "2024-12-21"  # the last day of the sample data: what an empty as-of date means on the laptop
 POOLS = {"scoring": 2, "salesforce": 1}  # one sync at a time: two would spend the same API budget twice
 
@@ -71,14 +72,25 @@ def _start_ticks(pid: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
-def _free_port(preferred: int) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", preferred))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _claim_port(preferred: int) -> tuple[int, socket.socket]:
+    """A free port, and a claim on it that the part inherits, so that it holds for as long as the part lives.
+
+    Airflow binds its port seconds after it was started; without the claim a second stack could be given the same one.
+    The claim is a name in Linux's abstract socket space: it needs no file and goes with its last holder.
+    """
+    for wanted in (preferred, 0, 0, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            claim = socket.socket(socket.AF_UNIX)
+            try:
+                probe.bind(("127.0.0.1", wanted))
+                port = int(probe.getsockname()[1])
+                claim.bind(f"\0lead-scoring-port-{port}")
+            except OSError:
+                claim.close()
+                continue
+            return port, claim
+    raise StackError("no free port on 127.0.0.1; stop what holds them, or try again")
 
 
 def _secret(name: str) -> str:
@@ -176,17 +188,20 @@ def up(wait_seconds: float = 120.0) -> Stack:
     logs = state_folder() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     (state_folder() / "airflow").mkdir(parents=True, exist_ok=True)
-    ports = {name: _free_port(port) for name, port in PREFERRED_PORTS.items()}
+    claims = {name: _claim_port(port) for name, port in PREFERRED_PORTS.items()}
+    ports = {name: port for name, (port, _) in claims.items()}
     addresses = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     variables = environment(**addresses)
-    _migrate(variables, logs / "db-migrate.log")
+    held = {PORT_OF[name]: claim for name, (_, claim) in claims.items()}
     processes: list[Process] = []
     try:
+        _migrate(variables, logs / "db-migrate.log")
         for name, command in _commands(ports).items():
             with (logs / f"{name}.log").open("ab") as log:
                 child = subprocess.Popen(
                     command, env=variables, cwd=HOME, stdin=subprocess.DEVNULL,
                     stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                    pass_fds=[held[name].fileno()] if name in held else [],
                 )  # fmt: skip
             processes.append(Process(name, child.pid, _start_ticks(child.pid)))
             stack = Stack(**addresses, processes=tuple(processes))
@@ -196,6 +211,9 @@ def up(wait_seconds: float = 120.0) -> Stack:
     except BaseException:
         down()
         raise
+    finally:
+        for claim in held.values():
+            claim.close()
     return stack
 
 

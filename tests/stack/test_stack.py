@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -64,13 +65,25 @@ def test_a_stranger_with_the_pid_of_a_dead_part_is_left_alone(state):
 
 
 def test_a_taken_port_is_passed_over():
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert laptop._free_port(port) != port
+        found, claim = laptop._claim_port(port)
+        claim.close()
+        assert found != port
+
+
+def test_two_stacks_that_start_together_are_given_different_ports():
+    """Nobody listens yet, and still the second stack gets another port; once the first is gone, it is free again."""
+    first, claim = laptop._claim_port(0)
+    second, other = laptop._claim_port(first)
+    other.close()
+    assert second != first
+    claim.close()
+    again, claim = laptop._claim_port(first)
+    claim.close()
+    assert again == first
 
 
 def test_every_address_and_every_path_of_the_stack_is_local(state):
