@@ -33,7 +33,7 @@ def performance(facts: Mapping[str, Any]) -> str:
         (
             row["decile"],
             row["leads"],
-            f"{row['positives']:g}",
+            f"{row['positives']:.1f}".removesuffix(".0"),
             interval(rate_of(row), 2, percent=True),
             f"{row['lift']:.2f}x",
         )
@@ -61,7 +61,8 @@ not a figure to expect.
 
 ### Lift by decile
 
-Ranked by the margin; the lift by calibrated score is {number(found["lift_by_calibrated_score"], 2, "x")}.
+Ranked by the margin; leads with equal margins share their conversions, hence the fractions. The lift by calibrated
+score is {number(found["lift_by_calibrated_score"], 2, "x")}.
 
 {table(("Decile", "Leads", "Conversions", "Rate", "Lift"), deciles)}
 
