@@ -5,8 +5,12 @@ Computes today's features for every lead that can still convert, scores them wit
 production, publishes the scores and sends what changed to Salesforce. The version is looked up once, by
 `materialize_features`, so a release in the middle of a run does not mix two models.
 
-Without a champion the first task fails and says so: run `lead_scoring_release` first. A day that was missed can be made
-up with an Airflow backfill: each run reads only what was known on its own date.
+The run of a morning looks from the end of the day before. Without a champion the first task fails and says so: run
+`lead_scoring_release` first.
+
+A day that was missed can be made up with an Airflow backfill: its features read only what was known on their date. The
+model is today's champion, which may have learned from what happened since: good to fill the tables, not to judge the
+model. The sync of a backfill is a dry run.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
-from lead_scoring_airflow.defaults import AS_OF, AS_OF_PARAM, DEFAULT_ARGS, dry_run_param
+from lead_scoring_airflow.defaults import AS_OF, AS_OF_PARAM, DEFAULT_ARGS, DRY_RUN, dry_run_param
 from lead_scoring_airflow.operators.batch_score import BatchScoreOperator
 from lead_scoring_airflow.operators.materialize_features import MaterializeFeaturesOperator
 from lead_scoring_airflow.operators.plan_shards import PlanShardsOperator
@@ -66,7 +70,7 @@ with DAG(
         task_id="sync_salesforce",
         features=features.output,
         published=published.output,
-        dry_run="{{ params.dry_run_sync }}",
+        dry_run=DRY_RUN,
         pool="salesforce",
         doc_md="Sends only what changed. Rejected rows are in `salesforce_sync_log` with Salesforce's message.",
     )

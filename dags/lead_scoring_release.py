@@ -10,11 +10,11 @@ killed at any moment, and returns a small manifest: open **XCom** on a task to s
 | `materialize_features` | the feature table as of the date | a column is missing; too many rows are set aside |
 | `train_model` | the booster and its baselines | a feature looks as if it knows the future |
 | `calibrate_model` | probabilities, buckets, `models/calibrated/` | the buckets say nothing |
-| `hash_version` | the version id, the package in `models/production/` | the same version exists with other bytes |
+| `hash_version` | the version id, the package in `models/production/` | a file of the package is not whole |
 | `approve_release` | a person's yes (only if asked for) | rejected, or no answer in a day |
 | `update_registry` | the champion | the gate says the model is no better, or cannot tell |
 | `batch_score` | scores, one mapped task a shard | a shard is not the one that was published |
-| `publish_scores` | the day's partition of `lead_scores` | rows are missing, doubled, or out of range |
+| `publish_scores` | the day's `lead_features` and `lead_scores` | rows are missing, doubled, or out of range |
 | `sync_salesforce` | changed scores in Salesforce | the org is down or rejects too many rows |
 
 A red task says why in its XCom `error` and in the last line of its log. Bad data fails at once; a service that does not
@@ -33,6 +33,7 @@ from lead_scoring_airflow.defaults import (
     DEFAULT_ARGS,
     DEFAULT_BUCKET_POLICY,
     DEFAULT_FEATURE_SET,
+    DRY_RUN,
     FEATURE_SETS,
     dry_run_param,
 )
@@ -163,7 +164,7 @@ with DAG(
         task_id="sync_salesforce",
         features=features.output,
         published=published.output,
-        dry_run="{{ params.dry_run_sync }}",
+        dry_run=DRY_RUN,
         pool="salesforce",
         doc_md="Sends only what changed. Rejected rows are in `salesforce_sync_log` with Salesforce's message.",
     )

@@ -59,7 +59,12 @@ class AirflowClient:
         return str(self.request("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
-        found = self.request("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", params={"limit": 500})
+        path, items = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances", []
+        while True:  # Airflow answers at most a page at a time
+            page = self.request("GET", path, params={"limit": 100, "offset": len(items)})
+            items += page["task_instances"]
+            if len(items) >= page["total_entries"]:
+                break
         return [
             TaskState(
                 item["task_id"],
@@ -68,7 +73,7 @@ class AirflowClient:
                 item["duration"],
                 item.get("rendered_map_index") or str(item["map_index"]),
             )
-            for item in found["task_instances"]
+            for item in items
         ]
 
     def watch(self, dag_id: str, run_id: str, on_change: Callable[[TaskState], None], seconds: float = 1800.0) -> str:

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -98,8 +98,10 @@ def _secret(name: str) -> str:
     path = state_folder() / "secrets" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(64))
+        partial = path.with_suffix(".partial")
+        partial.touch(mode=0o600)
+        partial.write_text(secrets.token_urlsafe(64))
+        partial.replace(path)  # whole or not at all: an empty secret would last for ever
     return path.read_text()
 
 
@@ -165,15 +167,19 @@ def _commands(ports: dict[str, int]) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-def running() -> Stack | None:
-    """The stack that was started and of which at least one process lives, or None."""
+def _recorded() -> Stack | None:
     try:
         data = json.loads(_stack_file().read_text())
     except FileNotFoundError:
         return None
-    processes = tuple(Process(**item) for item in data.pop("processes"))
-    alive = tuple(item for item in processes if _start_ticks(item.pid) == item.started)
-    return Stack(**data, processes=alive) if alive else None
+    return Stack(**{**data, "processes": tuple(Process(**item) for item in data["processes"])})
+
+
+def running() -> Stack | None:
+    """The stack that was started and of which at least one part lives, with the parts that do; or None."""
+    stack = _recorded()
+    alive = tuple(item for item in stack.processes if _start_ticks(item.pid) == item.started) if stack else ()
+    return replace(stack, processes=alive) if stack and alive else None
 
 
 def up(wait_seconds: float = 120.0) -> Stack:
@@ -181,10 +187,9 @@ def up(wait_seconds: float = 120.0) -> Stack:
 
     :raises StackError: a part died or did not answer in time. What was started is stopped again.
     """
-    if (standing := running()) is not None:
-        if len(standing.processes) == len(_commands(PREFERRED_PORTS)):
-            return standing
-        down()
+    if (standing := running()) is not None and len(standing.processes) == len(_commands(PREFERRED_PORTS)):
+        return standing
+    down()
     logs = state_folder() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     (state_folder() / "airflow").mkdir(parents=True, exist_ok=True)
@@ -288,23 +293,23 @@ def _make_pools(stack: Stack) -> None:
 
 
 def down(grace_seconds: float = 15.0) -> int:
-    """Stop what :func:`up` started, children included. Returns how many processes were still alive."""
-    stack = running()
-    if stack is None:
-        _stack_file().unlink(missing_ok=True)
-        return 0
-    for process in reversed(stack.processes):
-        _signal_session(process.pid, signal.SIGTERM)
+    """Stop what :func:`up` started, children included. Returns how many parts still had a live process."""
+    stack = _recorded()
+    # A part that died may have left children in its session; a live pid with another start time is a stranger's.
+    ours = [item.pid for item in stack.processes if _start_ticks(item.pid) in (0, item.started)] if stack else []
+    parts = [pid for pid in ours if _session_members(pid)]
+    for pid in reversed(parts):
+        _signal_session(pid, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
-    while time.monotonic() < deadline and any(_session_members(item.pid) for item in stack.processes):
-        for process in stack.processes:
-            _reap(process.pid)
+    while time.monotonic() < deadline and any(_session_members(pid) for pid in parts):
+        for pid in parts:
+            _reap(pid)
         time.sleep(0.1)
-    for process in stack.processes:
-        _signal_session(process.pid, signal.SIGKILL)
-        _reap(process.pid)
+    for pid in parts:
+        _signal_session(pid, signal.SIGKILL)
+        _reap(pid)
     _stack_file().unlink(missing_ok=True)
-    return len(stack.processes)
+    return len(parts)
 
 
 def _session_members(session: int) -> list[int]:
@@ -323,8 +328,8 @@ def _session_members(session: int) -> list[int]:
 
 def _signal_session(session: int, number: signal.Signals) -> None:
     members = _session_members(session)
-    # The leader ends its own children in order; only SIGKILL is for all.
-    for pid in members if number == signal.SIGKILL else [session]:
+    # A living leader ends its own children in order; SIGKILL, and what an orphan gets, is for all.
+    for pid in [session] if session in members and number != signal.SIGKILL else members:
         try:
             os.kill(pid, number)
         except ProcessLookupError:

@@ -38,8 +38,7 @@ def print_summary(client: AirflowClient, dag_id: str, run_id: str, *, models: Pa
 
 def _performance(console: Console, figures: dict[str, Any]) -> None:
     performance = figures["performance"]
-    evaluation = "judged on leads that neither the booster nor the calibrator saw"
-    console.print(f"\nFigures, {evaluation}:")
+    console.print(f"\nFigures ({figures['how']}; split {figures['split']['note']}):")
     table = Table()
     for name in performance:
         table.add_column(name)

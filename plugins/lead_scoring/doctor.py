@@ -39,7 +39,7 @@ def _guarded(name: str, look: Callable[[Pipeline], Iterator[Check]], pipeline: P
     found: list[Check] = []
     try:
         found.extend(look(pipeline))
-    except LeadScoringError as error:
+    except (LeadScoringError, OSError) as error:
         found.append(Check(name, FAIL, str(error)))
     return found
 
@@ -108,7 +108,7 @@ def _freshness(pipeline: Pipeline, today: dt.date) -> Iterator[Check]:
 def _salesforce(pipeline: Pipeline) -> Iterator[Check]:
     settings = pipeline.settings.salesforce
     if not settings.endpoint:
-        yield Check("salesforce", OK, f"the org of Airflow's connection {settings.conn_id!r} (looked at by the sync)")
+        yield Check("salesforce", WARN, f"not looked at: the login is Airflow's connection {settings.conn_id!r}")
         return
     import requests
 

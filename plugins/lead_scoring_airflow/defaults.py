@@ -45,8 +45,14 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 
 # A run by hand may leave the date empty (the library then takes the configured default or the day of the run). A run of
-# the schedule or of a backfill has a logical date. Runs through REST and assets have none, so `ds` is never used.
-AS_OF = "{{ params.as_of or (logical_date.date() if dag_run.run_type in ('scheduled', 'backfill') else '') }}"
+# the schedule or of a backfill has a logical date and looks from the end of the day before: that day is complete, so a
+# replay reads the same rows. Runs through REST and assets have no logical date, so `ds` is never used.
+AS_OF = (
+    "{{ params.as_of or ((logical_date - macros.timedelta(days=1)).date() "
+    "if dag_run.run_type in ('scheduled', 'backfill') else '') }}"
+)
+# A backfill fills the tables; what it finds is older than what Salesforce shows.
+DRY_RUN = "{{ params.dry_run_sync or dag_run.run_type == 'backfill' }}"
 
 AS_OF_PARAM = Param(
     None,

@@ -147,14 +147,11 @@ def test_the_form_refuses_a_wrong_value_before_anything_runs(client):
 
 def test_the_assets_carry_rows_version_and_figures(client, released):
     events = client.request("GET", "/assets/events", params={"limit": 100})["asset_events"]
-    extras = {}
-    for event in events:
-        if event["source_run_id"] == released:
-            extras[event["source_task_id"]] = event["extra"]
-    assert extras["materialize_features"]["rows"] > 0
-    assert extras["update_registry"]["version"].startswith("v1-20241221-")
-    assert 0.5 < extras["update_registry"]["test_auc_roc"] < 1
-    assert sum(extras["publish_scores"]["buckets"].values()) > 0
+    extras = {event["name"]: event["extra"] for event in events if event["source_run_id"] == released}
+    assert extras["lead_features"]["rows"] > 0
+    assert extras["production_model"]["version"].startswith("v1-20241221-")
+    assert 0.5 < extras["production_model"]["test_auc_roc"] < 1
+    assert sum(extras["lead_scores"]["buckets"].values()) > 0
 
 
 def test_the_links_on_the_tasks_lead_to_pages_that_answer(client, released):

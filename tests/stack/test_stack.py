@@ -52,6 +52,23 @@ def test_down_ends_a_part_and_the_children_it_left_behind(state):
     assert laptop.running() is None
 
 
+def test_down_ends_the_children_of_a_part_that_was_killed(state):
+    code = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(120)'], stdout=subprocess.DEVNULL)\n"
+        "print(child.pid, flush=True); time.sleep(120)\n"
+    )
+    part = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    orphan = int(part.stdout.readline())
+    part.stdout.close()
+    laptop._write(laptop.Stack("a", "o", "c", (laptop.Process("part", part.pid, laptop._start_ticks(part.pid)),)))
+    part.kill()
+    part.wait()
+    assert alive(orphan)
+    assert laptop.down(grace_seconds=2) == 1
+    assert not alive(orphan)
+
+
 def test_a_stranger_with_the_pid_of_a_dead_part_is_left_alone(state):
     stranger = start("import time; print(1, flush=True); time.sleep(60)")
     laptop._write(laptop.Stack("a", "o", "c", (laptop.Process("part", stranger.pid, stranger.started - 1),)))

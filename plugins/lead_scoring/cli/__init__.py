@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output closed it, as `head` does
         sys.stderr.close()
         return 0
+    except OSError as error:
+        print(f"error: {error.filename or 'file'}: {error.strerror or error}; check path and rights", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

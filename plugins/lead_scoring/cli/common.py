@@ -81,7 +81,10 @@ def org(lines: Pipeline) -> Any:
     from lead_scoring.salesforce import connect
 
     login = os.environ.get(SALESFORCE_LOGIN)
-    return connect(lines.settings.salesforce, json.loads(login) if login else None)
+    try:
+        return connect(lines.settings.salesforce, json.loads(login) if login else None)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"${SALESFORCE_LOGIN} is not JSON ({error}); see `lead-scoring sync --help`") from None
 
 
 def today() -> dt.date:

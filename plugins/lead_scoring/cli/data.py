@@ -30,6 +30,9 @@ def add_commands(commands: Any) -> None:
     sample.add_argument("--seed", type=int, default=7, metavar="S", help="(default: %(default)s)")
     sample.add_argument("--load", action="store_true", help="load them into the embedded warehouse as well")
 
+    load = add(commands, "load", run_load, "load a folder of raw tables into the embedded warehouse")
+    load.add_argument("--source", required=True, type=Path, metavar="DIR", help="folder with the three raw tables")
+
     actions = group(commands, "features", "the feature table as of a date")
     build = add(actions, "build", run_build, "compute the feature table from a folder of raw tables")
     build.add_argument(
@@ -73,6 +76,17 @@ def run_sample(options: argparse.Namespace) -> None:
     emit(options, data, human)
 
 
+def run_load(options: argparse.Namespace) -> None:
+    lines = pipeline(options)
+    if lines.settings.warehouse.engine != "duckdb":
+        raise BadInput(
+            f"warehouse.engine is {lines.settings.warehouse.engine!r}; `load` is for the embedded warehouse, "
+            "elsewhere load the tables with the warehouse's own tools"
+        )
+    rows = lines.load_source(options.source)
+    emit(options, rows, lambda: pairs(rows))
+
+
 def run_build(options: argparse.Namespace) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -101,6 +115,7 @@ def run_backfill(options: argparse.Namespace) -> None:
     made = []
     for offset in range((last - first).days + 1):
         done = lines.materialize_features(first + dt.timedelta(days=offset), feature_set=options.feature_set)
+        lines.publish_features(done)
         made.append({"as_of": done.as_of, "key": done.key, **done.counts})
         if not options.json:
             rows, aside = done.counts["rows_out"], done.counts["rows_rejected"]

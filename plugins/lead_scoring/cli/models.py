@@ -135,7 +135,7 @@ def _refresh_version(options: argparse.Namespace) -> None:
     version = options.intercept_only
     as_of = lines.as_of(options.as_of, today())
     wanted = lines.registry.show(version)["feature_set"]
-    features = lines.materialize_features(as_of, features=options.features, feature_set=wanted, publish=False)
+    features = lines.materialize_features(as_of, features=options.features, feature_set=wanted)
     made = lines.refresh_intercept(
         version, features, actor=actor(), reason=options.reason or f"new intercept for {version}"
     )
@@ -199,7 +199,7 @@ def run_release(options: argparse.Namespace) -> None:
     features = lines.materialize_features(as_of, features=str(options.features), **taken)
     holdout = None
     if options.holdout:
-        holdout = lines.materialize_features(as_of, features=str(options.holdout), publish=False, **taken)
+        holdout = lines.materialize_features(as_of, features=str(options.holdout), **taken)
     accepted = options.accept_findings
     trained = lines.train_model(features, accept_findings=accepted, holdout=holdout)
     calibrated = lines.calibrate_model(features, trained, bucket_policy=options.bucket_policy, accept_findings=accepted)
@@ -218,6 +218,7 @@ def run_release(options: argparse.Namespace) -> None:
 
     def human() -> None:
         pairs({name: figures[name] for name in ("version", "status", "previous_champion")})
+        print(f"figures: {packaged.figures['how']}, {packaged.figures['split']['note']}")
         pairs({**figures["performance"], **_flat(figures["calibration"])})
         for reason in data["gate"]["reasons"]:
             print(f"gate: {reason}")

@@ -100,4 +100,5 @@ class Clients:
     def scorer(self, version: str) -> LeadScorer:
         from lead_scoring.scoring import LeadScorer
 
-        return LeadScorer(version, model_dir=f"{self.models.uri}/production")
+        digest = str(self.registry.show(version)["manifest_digest"])  # of the event log, which nobody edits by hand
+        return LeadScorer(version, model_dir=f"{self.models.uri}/production", manifest_digest=digest)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lead_scoring.errors import CheckFailed
 from lead_scoring.pipeline.clients import Clients
 from lead_scoring.stage import Manifest, find_manifest, run_key, run_stage, sha256_file
 
@@ -81,10 +82,28 @@ class Delivery(Clients):
         """Logical names of the shards that get a score: one mapped task each."""
         return sorted(name for name in features.files if name.startswith("shards/score-"))
 
+    def publish_features(self, features: Manifest) -> None:
+        """Replace the day's partitions of ``lead_features`` and ``lead_features_rejected``."""
+        from lead_scoring.features import publish_features
+
+        publish_features(
+            self.warehouse,
+            dt.date.fromisoformat(features.as_of),
+            features.fetch_all(self.runs, "shards/"),
+            features.fetch(self.runs, "rejected.parquet"),
+        )
+
     def publish_scores(self, features: Manifest, scored: Sequence[Manifest], version: str) -> Manifest:
-        """Audit all scored shards together, then replace the day's partition of ``lead_scores`` in one step."""
+        """Audit all scored shards together, then replace the day's partitions of features and of scores.
+
+        :raises CheckFailed: the audit said no, or another version is in production by now.
+        """
         from lead_scoring.scoring import audit_scores, publish_partition
 
+        if (champion := self.champion()) != version:
+            raise CheckFailed(
+                f"the scores are of {version}, but {champion} is in production since; clear the run from its first task"
+            )
         as_of = dt.date.fromisoformat(features.as_of)
         before = max((day for day in self.score_days() if day < features.as_of), default=None)
         previous = self.warehouse.partition("lead_scores", before) if before else None
@@ -107,6 +126,7 @@ class Delivery(Clients):
                 work=work,
             ),
         )  # fmt: skip
+        self.publish_features(features)
         publish_partition(
             self.warehouse, as_of,
             published.fetch_all(self.runs, "scores/"), published.fetch(self.runs, "rejected.parquet"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lead_scoring.catalog import FeatureSet
-from lead_scoring.errors import CheckFailed
+from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.pipeline.clients import CHAMPION, Clients
 from lead_scoring.stage import Manifest, StageOutput, run_key, run_stage, sha256_bytes
 
@@ -31,16 +31,17 @@ class Modelling(Clients):
         feature_set: str = "",
         features: str = "",
         scorable_only: bool = False,
-        publish: bool = True,
     ) -> Manifest:
         """Features as of a date, from the warehouse or from a ready table.
+
+        They are published with the scores that are made of them (:meth:`Delivery.publish_scores`), so that a release
+        that stops in between leaves the day's tables as they were.
 
         :param feature_set: a name in the catalog; empty: the configured one; ``champion``: the production model's.
         :param features: path of a ready feature table (Parquet, or a warehouse table); empty: compute from the source.
         :param scorable_only: leave out the labelled leads: enough to score, not to train.
-        :param publish: replace the day's partitions of ``lead_features`` and ``lead_features_rejected``.
         """
-        from lead_scoring.features import SOURCE_TABLES, bring, materialize, publish_features, table_digest
+        from lead_scoring.features import SOURCE_TABLES, bring, materialize, table_digest
 
         version = self.champion() if feature_set == CHAMPION else None
         chosen = self.feature_set(self.registry.show(version)["feature_set"] if version else feature_set)
@@ -72,15 +73,7 @@ class Modelling(Clients):
                     **options,
                 )
 
-        manifest = run_stage(self.runs, "materialize_features", as_of, inputs, build)
-        if publish:
-            publish_features(
-                self.warehouse,
-                as_of,
-                manifest.fetch_all(self.runs, "shards/"),
-                manifest.fetch(self.runs, "rejected.parquet"),
-            )
-        return manifest
+        return run_stage(self.runs, "materialize_features", as_of, inputs, build)
 
     def train_model(
         self, features: Manifest, *, accept_findings: str = "", holdout: Manifest | None = None
@@ -97,6 +90,9 @@ class Modelling(Clients):
         training = self.settings.training
         train_files = features.fetch_all(self.runs, "shards/train-")
         score_files = features.fetch_all(self.runs, "shards/score-")
+        judged_on = holdout.fetch_all(self.runs, "shards/train-") if holdout else None
+        if holdout and not holdout.counts["train_rows"]:
+            raise BadInput("the holdout table has no labelled leads; it needs a column target with 0 and 1")
         leak = run_stage(
             self.runs, "leak_tripwire", as_of, {**shared, "seed": training.seed},
             lambda work: tripwire(train_files, score_files, feature_set=chosen, seed=training.seed, work=work),
@@ -112,7 +108,7 @@ class Modelling(Clients):
             },
             lambda work: train(
                 train_files, feature_set=chosen, as_of=as_of, settings=training,
-                label_window_days=self.settings.features.label_window_days, work=work,
+                label_window_days=self.settings.features.label_window_days, work=work, holdout_files=judged_on,
             ),
         )  # fmt: skip
         return _with(trained, leakage=leak.figures, leak_key=leak.key)
@@ -184,8 +180,12 @@ class Modelling(Clients):
             "version_id": version,
             "manifest_digest": sha256_bytes(data),
             "feature_set": found.feature_set,
+            "how": found.details["evaluation"]["how"],
+            "split": found.details["split"],
             **{name: found.details[name] for name in shown},
         }
+        if self.registry.champion() != version:
+            figures["gate"] = self.gate(trained, calibrated)  # against today's champion; the card has the first verdict
         inputs = {item.stage: item.digest for item in (features, trained, calibrated)}
         key = run_key(as_of, {"stage": "hash_version", **inputs})
         return Manifest("hash_version", key, features.as_of, inputs, {}, {"files": len(found.files)}, figures)
@@ -288,6 +288,11 @@ class Modelling(Clients):
                     f"(to promote it all the same: lead-scoring registry promote {version} --reason WHY)"
                 )
             self.registry.promote(version, reason, actor, expected=previous or "", request=request)
+            if (champion := self.registry.champion()) != version:  # a repeated request that was undone since
+                raise CheckFailed(
+                    f"version {version} was promoted by this run before and taken out since, champion is {champion}; "
+                    f"to bring it back: lead-scoring registry promote {version} --reason WHY"
+                )
         made = {
             "version": version,
             "previous_champion": previous,

@@ -3,8 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lead_scoring_airflow.assets import LEAD_FEATURES
-from lead_scoring_airflow.operators.stage import StageOperator, as_bool, emit
+from lead_scoring_airflow.operators.stage import StageOperator, as_bool
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,7 +33,7 @@ class MaterializeFeaturesOperator(StageOperator):
         scorable_only: bool | str = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(outlets=[LEAD_FEATURES], **kwargs)
+        super().__init__(**kwargs)
         self.as_of = as_of
         self.feature_set = feature_set
         self.features = features
@@ -42,11 +41,9 @@ class MaterializeFeaturesOperator(StageOperator):
 
     def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
         as_of = pipeline.as_of(self.as_of, context["dag_run"].run_after.date())
-        made = pipeline.materialize_features(
+        return pipeline.materialize_features(
             as_of,
             feature_set=self.feature_set,
             features=self.features,
             scorable_only=as_bool(self.scorable_only),
         )
-        emit(context, LEAD_FEATURES, as_of=made.as_of, run_key=made.key, rows=made.counts["rows_out"], **made.counts)
-        return made

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from lead_scoring_airflow.operators.stage import make_pipeline, manifest
+from lead_scoring_airflow.operators.stage import make_pipeline, manifest, reported_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,5 +26,6 @@ class PlanShardsOperator(BaseOperator):
         super().__init__(**kwargs)
         self.features = features
 
-    def execute(self, context: Context) -> list[str]:  # noqa: ARG002
-        return make_pipeline().score_shards(manifest(self.features))
+    def execute(self, context: Context) -> list[str]:
+        with reported_errors(context):
+            return make_pipeline().score_shards(manifest(self.features))

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lead_scoring_airflow.assets import LEAD_SCORES
+from lead_scoring_airflow.assets import LEAD_FEATURES, LEAD_SCORES
 from lead_scoring_airflow.operators.stage import StageOperator, emit, manifest, manifests
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PublishScoresOperator(StageOperator):
-    """Audit all scored shards together, then replace the day's partition of ``lead_scores`` in one step.
+    """Audit all scored shards together, then replace the day's partitions of ``lead_features`` and ``lead_scores``.
 
     :param features: manifest of ``materialize_features`` (templated).
     :param scored: manifests of the mapped ``batch_score`` tasks (templated).
@@ -26,13 +26,16 @@ class PublishScoresOperator(StageOperator):
     def __init__(
         self, *, features: Mapping[str, Any], scored: Sequence[Mapping[str, Any]], version: str, **kwargs: Any
     ) -> None:
-        super().__init__(outlets=[LEAD_SCORES], **kwargs)
+        super().__init__(outlets=[LEAD_FEATURES, LEAD_SCORES], **kwargs)
         self.features = features
         self.scored = scored
         self.version = version
 
     def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
-        published = pipeline.publish_scores(manifest(self.features), manifests(self.scored), self.version)
+        features = manifest(self.features)
+        published = pipeline.publish_scores(features, manifests(self.scored), self.version)
+        rows = features.counts["rows_out"]
+        emit(context, LEAD_FEATURES, as_of=features.as_of, run_key=features.key, rows=rows, **features.counts)
         emit(
             context,
             LEAD_SCORES,
