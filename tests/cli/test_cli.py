@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -110,6 +111,19 @@ def test_the_doctor_explains_why_the_documents_thresholds_are_out_of_reach(home,
     found = {check["name"]: check for check in checks}
     assert "Warm needs 0.30; the highest reachable score is" in found["buckets absolute"]["message"]
     assert found["champion"]["status"] == "ok"
+
+
+def test_a_release_is_judged_on_the_holdout_it_was_given(home, tmp_path, capsys):
+    found = pq.read_table(home / "f.parquet")
+    labelled = found.filter(pc.is_valid(found["target"]))
+    learn, judge = labelled.slice(0, 6000), labelled.slice(6000)
+    pq.write_table(learn, tmp_path / "learn.parquet")
+    pq.write_table(judge, tmp_path / "judge.parquet")
+    table = ["--features", str(tmp_path / "learn.parquet"), "--holdout", str(tmp_path / "judge.parquet")]
+    status, made, _ = said(capsys, "release", *table, "--as-of", AS_OF, "--models", str(tmp_path / "models"))
+    assert status == 0
+    assert made["status"] == "staged"
+    assert made["performance"]["baseline_rate"] == pytest.approx(pc.mean(judge["target"]).as_py())
 
 
 def test_a_backfill_materializes_every_day_of_the_range(home, capsys):
