@@ -13,6 +13,7 @@ import pytest
 
 from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.warehouse.embedded import EmbeddedWarehouse
+from lead_scoring.warehouse.partitions import PartitionFolder
 
 
 def write(path: Path, values: list[int]) -> Path:
@@ -93,6 +94,41 @@ def test_a_reader_never_sees_half_a_replacement(tmp_path: Path) -> None:
         seen.add(total(warehouse))
     writer.join()
     assert seen <= {200, 400}
+
+
+def test_a_rival_writer_never_forgets_content_that_is_about_to_be_pointed_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    warehouse.replace_partition("numbers", "all", [write(tmp_path / "a", [1])])
+    mine, theirs = write(tmp_path / "b", [2]), write(tmp_path / "c", [3])
+    rival = threading.Thread(
+        target=EmbeddedWarehouse(tmp_path / "w").replace_partition, args=("numbers", "all", [theirs])
+    )
+    point = PartitionFolder._point
+
+    def point_late(self: PartitionFolder, folder: Path, pointer: dict[str, object]) -> None:
+        if threading.current_thread() is not rival:
+            rival.start()
+            rival.join(0.3)
+        point(self, folder, pointer)
+
+    monkeypatch.setattr(PartitionFolder, "_point", point_late)
+    warehouse.replace_partition("numbers", "all", [mine])
+    rival.join()
+    assert total(warehouse) == 3
+
+
+def test_what_a_killed_writer_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    warehouse.replace_partition("numbers", "all", [write(tmp_path / "a", [1])])
+    old, young = (tmp_path / "w" / "numbers" / "all" / f".incoming-{name}" for name in ("old", "young"))
+    for folder in (old, young):
+        write(folder / "part-00000.parquet", [9])
+    os.utime(old, (time.time() - 90_000, time.time() - 90_000))
+    warehouse.replace_partition("numbers", "all", [write(tmp_path / "b", [2])])
+    assert (old.exists(), young.exists()) == (False, True)
+    assert total(warehouse) == 2
 
 
 def test_a_table_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:

@@ -3,18 +3,23 @@
 ``<root>/<table>/<partition>/<digest>/part-00000.parquet`` never changes once it has its name. ``current.json`` beside
 it names the digest that counts. A reader that resolved the pointer keeps reading what it resolved: the content before
 the current one is kept until the next replacement. A process that is killed leaves the old pointer or the new one.
+
+Writers of one partition go one after the other, under its lock: a writer that forgot old content while another had
+placed its own and not yet pointed at it would leave a pointer to nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,9 @@ from lead_scoring.stage import canonical_json, sha256_file
 from lead_scoring.warehouse import PartitionInfo
 
 POINTER = "current.json"
+LOCK_FILE = ".lock"
+INCOMING = ".incoming-"
+LEFT_OVER_SECONDS = 24 * 3600.0  # no copy takes a day, so older content without a name belongs to a killed writer
 _TABLE = re.compile(r"[a-z][a-z0-9_]{0,99}")
 _PARTITION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -89,10 +97,11 @@ class PartitionFolder:
         digest = hashlib.sha256(canonical_json([sha256_file(path) for path in files])).hexdigest()[:16]
         folder = self.root / table / partition
         names = [f"part-{number:05d}.parquet" for number in range(len(files))]
-        self._write_content(folder, digest, files, names)
-        before = self._pointer(table, partition)
-        self._point(folder, {"digest": digest, "rows": rows, "files": names})
-        self._forget(folder, keep={digest, str(before["digest"]) if before else digest})
+        with _locked(folder):
+            self._write_content(folder, digest, files, names)
+            before = self._pointer(table, partition)
+            self._point(folder, {"digest": digest, "rows": rows, "files": names})
+            self._forget(folder, keep={digest, str(before["digest"]) if before else digest})
         return PartitionInfo(table, partition, rows, digest)
 
     def _write_content(self, folder: Path, digest: str, files: Sequence[Path], names: Sequence[str]) -> None:
@@ -100,17 +109,12 @@ class PartitionFolder:
         target = folder / digest
         if target.is_dir():
             return
-        private = folder / f".incoming-{uuid.uuid4().hex[:12]}"
-        private.mkdir(parents=True)
+        private = folder / f"{INCOMING}{uuid.uuid4().hex[:12]}"
+        private.mkdir()
         for path, name in zip(files, names, strict=True):
             shutil.copyfile(path, private / name)
             _flush_to_disk(private / name)
-        try:
-            private.rename(target)
-        except OSError:  # another writer of the same content was first
-            shutil.rmtree(private, ignore_errors=True)
-            if not target.is_dir():
-                raise
+        private.rename(target)
 
     def _point(self, folder: Path, pointer: dict[str, object]) -> None:
         private = folder / f".{POINTER}-{uuid.uuid4().hex[:12]}"
@@ -119,8 +123,13 @@ class PartitionFolder:
         private.replace(folder / POINTER)
 
     def _forget(self, folder: Path, keep: set[str]) -> None:
+        """Remove content that nobody reads any more, and what killed writers left."""
+        oldest = time.time() - LEFT_OVER_SECONDS
         for item in folder.iterdir():
-            if item.is_dir() and not item.name.startswith(".") and item.name not in keep:
+            if not item.is_dir():
+                continue
+            left_over = item.name.startswith(INCOMING) and item.stat().st_mtime < oldest
+            if left_over or (not item.name.startswith(".") and item.name not in keep):
                 shutil.rmtree(item, ignore_errors=True)
 
     def _pointer(self, table: str, partition: str) -> dict[str, Any] | None:
@@ -133,6 +142,18 @@ class PartitionFolder:
     @staticmethod
     def _any(folder: Path) -> bool:
         return any(folder.glob(f"*/{POINTER}"))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Generator[None]:
+    """The partition's lock, between processes and threads. The kernel frees it when its holder is killed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _flush_to_disk(path: Path) -> None:
