@@ -37,6 +37,7 @@ class WarehouseSettings:
     dataset: str
     location: str
     timeout_seconds: int
+    job_timeout_seconds: int
     memory_limit_mb: int
     threads: int
 

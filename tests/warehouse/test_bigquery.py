@@ -24,12 +24,19 @@ class Rows(list):
 
 
 class Job:
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
+    """:param waits: what ``result`` raises before it answers."""
+
+    def __init__(self, rows: Rows, waits: list[Exception] | None = None) -> None:
+        self.rows, self.waits, self.cancelled = rows, waits or [], False
 
     def result(self, timeout: float) -> Rows:
         assert timeout == 7
+        if self.waits:
+            raise self.waits.pop(0)
         return self.rows
+
+    def cancel(self, timeout: float) -> None:
+        self.cancelled = True
 
 
 class Client:
@@ -58,8 +65,19 @@ class Client:
         self.deleted.append(address)
 
 
-def engine(client: Client) -> BigQueryWarehouse:
-    return BigQueryWarehouse(project="p", dataset="d", location="US", timeout_seconds=7, client=client)
+def engine(client: Any, job_timeout: int = 60) -> BigQueryWarehouse:
+    return BigQueryWarehouse(
+        project="p", dataset="d", location="US", timeout_seconds=7, job_timeout_seconds=job_timeout, client=client
+    )
+
+
+class OneJob(Client):
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
+
+    def query(self, sql: str, job_config: Any, timeout: float) -> Job:
+        return self.job
 
 
 def test_parameters_are_sent_with_their_types() -> None:
@@ -100,6 +118,10 @@ def test_a_partition_is_loaded_aside_and_swapped_in_one_transaction(tmp_path: Pa
         (exceptions.Forbidden("no access"), BadInput),
         (exceptions.BadRequest("syntax"), BadInput),
         (TimeoutError("too long"), Transient),
+        (exceptions.BadRequest("Transaction is aborted due to concurrent update against table t"), Transient),
+        (exceptions.Conflict("in use"), Transient),
+        (exceptions.Forbidden("too fast", errors=[{"reason": "rateLimitExceeded"}]), Transient),
+        (exceptions.Forbidden("no access", errors=[{"reason": "accessDenied"}]), BadInput),
     ],
 )
 def test_errors_say_whether_trying_again_helps(error: Exception, kind: type[Exception]) -> None:
@@ -109,4 +131,26 @@ def test_errors_say_whether_trying_again_helps(error: Exception, kind: type[Exce
 
 def test_a_dataset_without_a_project_is_refused() -> None:
     with pytest.raises(BadInput, match="warehouse.project"):
-        BigQueryWarehouse(project="", dataset="d", location="US", timeout_seconds=7)
+        BigQueryWarehouse(project="", dataset="d", location="US", timeout_seconds=7, job_timeout_seconds=60)
+
+
+def test_a_job_may_take_longer_than_a_request() -> None:
+    job = Job(Rows([{}]), [TimeoutError(), TimeoutError()])
+    assert engine(OneJob(job)).query("SELECT a AS a FROM t").num_rows == 1
+    assert not job.cancelled
+
+
+def test_a_job_past_its_limit_is_cancelled() -> None:
+    job = Job(Rows(), [TimeoutError()])
+    with pytest.raises(Transient, match="not done in 0 s and was cancelled"):
+        engine(OneJob(job), job_timeout=0).query("SELECT a AS a FROM t")
+    assert job.cancelled
+
+
+def test_a_request_that_nobody_answers_ends_the_wait() -> None:
+    unanswered = TimeoutError("read")
+    unanswered.__cause__ = OSError("no answer")
+    job = Job(Rows(), [unanswered])
+    with pytest.raises(Transient, match="cannot be reached"):
+        engine(OneJob(job)).query("SELECT a AS a FROM t")
+    assert not job.cancelled

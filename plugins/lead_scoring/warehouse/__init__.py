@@ -94,5 +94,6 @@ def open_warehouse(settings: Settings) -> Warehouse:
             dataset=settings.warehouse.dataset,
             location=settings.warehouse.location,
             timeout_seconds=settings.warehouse.timeout_seconds,
+            job_timeout_seconds=settings.warehouse.job_timeout_seconds,
         )
     raise BadInput(f"setting warehouse.engine is {engine!r}; it must be 'duckdb' or 'bigquery'")

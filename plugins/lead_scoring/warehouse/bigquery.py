@@ -1,6 +1,7 @@
 """The BigQuery engine: the same SQL without translation, partitions replaced in one transaction.
 
-Every request has a timeout: without one the client library goes on trying for ten minutes when nobody answers.
+Every request has a timeout: without one the client library goes on trying for ten minutes when nobody answers. A job,
+which is many requests, has a limit of its own.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
+import time
 import uuid
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,11 +26,14 @@ from lead_scoring.warehouse.shards import ShardWriter
 from lead_scoring.warehouse.sql import lint, parameter_names
 
 if TYPE_CHECKING:
+    from google.api_core.exceptions import GoogleAPICallError
     from google.cloud import bigquery
 
 WHOLE_TABLE = "all"
 STAGING_HOURS = 24  # a killed load leaves its staging table, which BigQuery then drops by itself
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_BUSY = "concurrent update"  # BigQuery says 400 where a transaction or a statement lost against another one
+_RATE_LIMITS = {"rateLimitExceeded", "jobRateLimitExceeded", "userRateLimitExceeded"}  # it says 403 for some of these
 _LEGACY_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 
 
@@ -36,6 +41,7 @@ class BigQueryWarehouse:
     """A dataset. Partitions are rows of one ``as_of`` day, of one ``run_key``, or the whole table (``all``).
 
     :param project: the project that holds the dataset and pays for the queries.
+    :param timeout_seconds: of one request. :param job_timeout_seconds: of one query or load, which is then cancelled.
     :param client: by default one is made with the credentials of the environment.
     :raises BadInput: there is no project.
     """
@@ -43,11 +49,19 @@ class BigQueryWarehouse:
     name = "bigquery"
 
     def __init__(
-        self, *, project: str, dataset: str, location: str, timeout_seconds: int, client: Any | None = None
+        self,
+        *,
+        project: str,
+        dataset: str,
+        location: str,
+        timeout_seconds: int,
+        job_timeout_seconds: int,
+        client: Any | None = None,
     ) -> None:
         if not project:
             raise BadInput("setting warehouse.project is empty; set it to the Google Cloud project of the dataset")
         self.project, self.dataset, self.location, self.timeout = project, dataset, location, timeout_seconds
+        self.job_timeout = job_timeout_seconds
         self._client = client
 
     @property
@@ -159,7 +173,7 @@ class BigQueryWarehouse:
         for path in files:
             with path.open("rb") as stream:
                 job = self.client.load_table_from_file(stream, staging, job_config=config, timeout=self.timeout)
-            job.result(timeout=self.timeout)
+            self._finish(job)
         table = self.client.get_table(staging, timeout=self.timeout)
         table.expires = dt.datetime.now(dt.UTC) + dt.timedelta(hours=STAGING_HOURS)
         self.client.update_table(table, ["expires"], timeout=self.timeout)
@@ -179,7 +193,23 @@ class BigQueryWarehouse:
                 bigquery.ScalarQueryParameter(name, _parameter_type(value), value) for name, value in params.items()
             ],
         )
-        return self.client.query(sql, job_config=config, timeout=self.timeout).result(timeout=self.timeout)
+        return self._finish(self.client.query(sql, job_config=config, timeout=self.timeout))
+
+    def _finish(self, job: Any) -> Any:
+        """The result of a job. The client's ``timeout`` is that of each request too, so the wait is cut into pieces.
+
+        :raises TimeoutError: a request went unanswered, or the job took longer than its limit and was cancelled.
+        """
+        deadline = time.monotonic() + self.job_timeout
+        while True:
+            try:
+                return job.result(timeout=self.timeout)
+            except TimeoutError as error:
+                if error.__cause__ is not None:  # the request, not the job
+                    raise
+                if time.monotonic() >= deadline:
+                    job.cancel(timeout=self.timeout)
+                    raise TimeoutError(f"a job was not done in {self.job_timeout} s and was cancelled") from error
 
 
 def pa_names(path: Path) -> list[str]:
@@ -221,12 +251,27 @@ def _clear_errors(what: str) -> Generator[None]:
         yield
     except exceptions.NotFound as error:
         raise NotFound(f"BigQuery does not have {what}: {_first_line(error)}; load it first") from error
-    except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:
+    except exceptions.RetryError as error:
         raise Transient(f"BigQuery did not answer for {what}: {_first_line(error)}; try again") from error
     except (requests.ConnectionError, requests.Timeout, TimeoutError) as error:
         raise Transient(f"BigQuery cannot be reached for {what}: {_first_line(error)}; try again") from error
-    except (exceptions.ClientError, GoogleAuthError) as error:
+    except exceptions.GoogleAPICallError as error:
+        if _passes(error):
+            raise Transient(f"BigQuery could not do {what} now: {_first_line(error)}; try again") from error
         raise BadInput(f"BigQuery refused {what}: {_first_line(error)}") from error
+    except GoogleAuthError as error:
+        raise BadInput(f"BigQuery refused {what}: {_first_line(error)}") from error
+
+
+def _passes(error: GoogleAPICallError) -> bool:
+    """Whether the same request may succeed later: the server's failures, limits of rate, and lost races."""
+    from google.api_core import exceptions
+
+    if not isinstance(error, exceptions.ClientError):
+        return True  # also a job that was stopped
+    reasons = {item.get("reason") for item in error.errors if isinstance(item, dict)}
+    lasting = not isinstance(error, exceptions.Conflict | exceptions.TooManyRequests)
+    return not lasting or bool(reasons & _RATE_LIMITS) or _BUSY in str(error).lower()
 
 
 def _first_line(error: Exception) -> str:
