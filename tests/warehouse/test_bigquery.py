@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from google.api_core import exceptions
+from google.cloud import bigquery
 
 from lead_scoring.errors import BadInput, NotFound, Transient
 from lead_scoring.warehouse.bigquery import BigQueryWarehouse
@@ -39,6 +40,10 @@ class Job:
         self.cancelled = True
 
 
+def field(name: str) -> bigquery.SchemaField:
+    return bigquery.SchemaField(name, {"as_of": "DATE", "run_key": "STRING"}.get(name, "FLOAT"))
+
+
 class Client:
     def __init__(self, error: Exception | None = None) -> None:
         self.error, self.queries, self.loads, self.deleted = error, [], [], []  # type: ignore[var-annotated]
@@ -56,7 +61,11 @@ class Client:
         return Job(Rows())
 
     def get_table(self, address: str, timeout: float) -> Any:
-        return type("Table", (), {"expires": None})()
+        return self.table(address)
+
+    def table(self, address: str) -> Any:
+        names = ("as_of", "x", "new") if "__staging_" in address else ("as_of", "x", "old")
+        return type("Table", (), {"expires": None, "schema": [field(name) for name in names]})()
 
     def update_table(self, table: Any, fields: list[str], timeout: float) -> None:
         assert fields == ["expires"]
@@ -154,3 +163,50 @@ def test_a_request_that_nobody_answers_ends_the_wait() -> None:
     with pytest.raises(Transient, match="cannot be reached"):
         engine(OneJob(job)).query("SELECT a AS a FROM t")
     assert not job.cancelled
+
+
+def test_a_second_feature_set_brings_its_own_columns(tmp_path: Path) -> None:
+    client = Client()
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"as_of": [dt.date(2024, 12, 21)], "x": [1.0], "new": [2.0]}), path)
+    engine(client).replace_partition("lead_features", "2024-12-21", [path])
+    texts = [sql for sql, _ in client.queries]
+    alter = next(sql for sql in texts if sql.startswith("ALTER"))
+    swap = next(sql for sql in texts if sql.startswith("BEGIN"))
+    assert alter == "ALTER TABLE `p.d.lead_features` ADD COLUMN IF NOT EXISTS `new` FLOAT64"
+    assert "(`as_of`, `x`, `new`) SELECT `as_of`, `x`, `new` FROM" in swap
+    assert texts.index(alter) < texts.index(swap)
+
+
+class OneTable(Client):
+    def __init__(self, kind: str, rows: list[dict[str, Any]], columns: tuple[str, ...] = ("x",)) -> None:
+        super().__init__()
+        self.kind, self.rows, self.names = kind, rows, columns
+
+    def table(self, address: str) -> Any:
+        facts = {"table_type": self.kind, "num_rows": 0, "modified": None}
+        return type("Table", (), facts | {"schema": [field(name) for name in self.names]})()
+
+    def query(self, sql: str, job_config: Any, timeout: float) -> Job:
+        super().query(sql, job_config, timeout)
+        return Job(Rows(self.rows))
+
+
+def test_the_fingerprint_of_a_view_is_of_the_rows_behind_it() -> None:
+    one, same, other = (OneTable("VIEW", [{"row_count": 2, "fingerprint": value}]) for value in (5, 5, 6))
+    assert engine(one).fingerprint(["leads"]) == engine(same).fingerprint(["leads"])
+    assert engine(one).fingerprint(["leads"]) != engine(other).fingerprint(["leads"])
+    assert "FARM_FINGERPRINT" in one.queries[0][0]
+    table = OneTable("TABLE", [])
+    engine(table).fingerprint(["leads"])
+    assert not table.queries
+
+
+def test_partitions_of_a_table_with_a_day_and_a_run_are_named_by_the_key_that_is_asked_for() -> None:
+    client = OneTable("TABLE", [{"part": "20241221-00000000"}], ("as_of", "run_key"))
+    assert engine(client).partitions("lead_scores_staging", key="run_key") == ["20241221-00000000"]
+    engine(client).partitions("lead_scores")
+    assert "CAST(run_key AS STRING)" in client.queries[0][0]
+    assert "CAST(as_of AS STRING)" in client.queries[1][0]
+    with pytest.raises(BadInput, match="no column 'day'"):
+        engine(client).partitions("lead_scores", key="day")

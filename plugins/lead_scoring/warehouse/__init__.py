@@ -69,7 +69,13 @@ class Warehouse(Protocol):
 
     def partition(self, table: str, partition: str) -> PartitionInfo | None: ...
 
-    def partitions(self, table: str) -> list[str]: ...
+    def partitions(self, table: str, key: str | None = None) -> list[str]:
+        """Sorted names. :raises NotFound: there is no such table.
+
+        :param key: the column that names the partitions, ``as_of`` or ``run_key``, for a table that has both. Without
+            it an engine that finds partitions in the rows takes ``as_of``. An engine that keeps the names has no need.
+        """
+        ...
 
 
 def open_warehouse(settings: Settings) -> Warehouse:

@@ -78,17 +78,17 @@ class BigQueryWarehouse:
             return sorted(item.table_id for item in listed if "__staging_" not in item.table_id)
 
     def columns(self, table: str) -> dict[str, str]:
-        columns = {}
-        for field in self._table(table).schema:
-            kind = _LEGACY_NAMES.get(field.field_type, field.field_type)
-            columns[field.name] = f"ARRAY<{kind}>" if field.mode == "REPEATED" else kind
-        return columns
+        return _column_types(self._table(table).schema)
 
     def fingerprint(self, tables: Sequence[str]) -> str:
         content = {}
         for name in sorted(set(tables)):
             table = self._table(name)
-            content[name] = [table.num_rows, table.modified.isoformat() if table.modified else ""]
+            if table.table_type == "TABLE":
+                content[name] = [table.num_rows, table.modified.isoformat() if table.modified else ""]
+            else:  # what a view or an external table says of itself stays the same when the data behind it change
+                rows, digest = self._content(name, "", {})
+                content[name] = [rows, digest]
         return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 
     def query(self, sql: str, params: Mapping[str, SqlValue] | None = None) -> pa.Table:
@@ -125,9 +125,10 @@ class BigQueryWarehouse:
                     self._script(
                         f"CREATE TABLE IF NOT EXISTS `{target}`{by_day} AS SELECT * FROM `{staging}` WHERE FALSE", {}
                     )
+                    names = ", ".join(f"`{name}`" for name in self._add_columns(table, staging))
                     self._script(
                         f"BEGIN TRANSACTION; DELETE FROM `{target}` WHERE {key} = @part; "
-                        f"INSERT INTO `{target}` SELECT * FROM `{staging}`; COMMIT TRANSACTION;",
+                        f"INSERT INTO `{target}` ({names}) SELECT {names} FROM `{staging}`; COMMIT TRANSACTION;",
                         {"part": _key_value(partition)},
                     )
             finally:
@@ -139,23 +140,21 @@ class BigQueryWarehouse:
         where, params = "", {}
         if partition != WHOLE_TABLE:
             where, params = f" WHERE {_key_column(partition)} = @part", {"part": _key_value(partition)}
-        sql = (
-            "SELECT COUNT(*) AS row_count, COALESCE(BIT_XOR(FARM_FINGERPRINT(TO_JSON_STRING(t))), 0) AS fingerprint "
-            f"FROM `{self._address(table)}` AS t{where}"
-        )
-        with _clear_errors(f"table {table!r}"):
-            row = next(iter(self._script(sql, params)))
-        if not row["row_count"]:
-            return None
-        digest = hashlib.sha256(f"{row['row_count']}:{row['fingerprint']}".encode()).hexdigest()[:16]
-        return PartitionInfo(table, partition, row["row_count"], digest)
+        rows, digest = self._content(table, where, params)
+        return PartitionInfo(table, partition, rows, digest) if rows else None
 
-    def partitions(self, table: str) -> list[str]:
+    def partitions(self, table: str, key: str | None = None) -> list[str]:
         columns = self.columns(table)
-        key = next((name for name in ("as_of", "run_key") if name in columns), None)
+        if key is None:
+            key = next((name for name in ("as_of", "run_key") if name in columns), None)
+        elif key not in columns:
+            raise BadInput(f"table {table!r} has no column {key!r} to name its partitions by; it has {sorted(columns)}")
         if key is None:
             return [WHOLE_TABLE]
-        sql = f"SELECT DISTINCT CAST({key} AS STRING) AS part FROM `{self._address(table)}` ORDER BY part"
+        sql = (
+            f"SELECT DISTINCT CAST({key} AS STRING) AS part FROM `{self._address(table)}` "
+            f"WHERE {key} IS NOT NULL ORDER BY part"
+        )
         with _clear_errors(f"table {table!r}"):
             return [row["part"] for row in self._script(sql, {})]
 
@@ -165,6 +164,31 @@ class BigQueryWarehouse:
     def _table(self, table: str) -> bigquery.Table:
         with _clear_errors(f"table {table!r}"):
             return self.client.get_table(self._address(table), timeout=self.timeout)
+
+    def _content(self, table: str, where: str, params: Mapping[str, SqlValue]) -> tuple[int, str]:
+        """How many rows, and 16 hex characters that change with any of them. A sum: XOR would not see equal pairs."""
+        sql = (
+            "SELECT COUNT(*) AS row_count, "
+            "COALESCE(SUM(CAST(FARM_FINGERPRINT(TO_JSON_STRING(t)) AS NUMERIC)), 0) AS fingerprint "
+            f"FROM `{self._address(table)}` AS t{where}"
+        )
+        with _clear_errors(f"table {table!r}"):
+            row = next(iter(self._script(sql, params)))
+        digest = hashlib.sha256(f"{row['row_count']}:{row['fingerprint']}".encode()).hexdigest()[:16]
+        return row["row_count"], digest
+
+    def _add_columns(self, table: str, staging: str) -> list[str]:
+        """Give the table the columns that only the staging table has: partitions may come from other feature sets.
+
+        :return: the names of the staging table's columns. The table's other columns stay NULL in its rows.
+        """
+        columns = _column_types(self.client.get_table(staging, timeout=self.timeout).schema)
+        known = {name.lower() for name in self.columns(table)}  # BigQuery ignores the case of column names
+        missing = [f"`{name}` {kind}" for name, kind in columns.items() if name.lower() not in known]
+        if missing:
+            added = ", ".join(f"ADD COLUMN IF NOT EXISTS {column}" for column in missing)
+            self._script(f"ALTER TABLE `{self._address(table)}` {added}", {})
+        return list(columns)
 
     def _load(self, staging: str, files: Sequence[Path]) -> None:
         from google.cloud import bigquery
@@ -217,6 +241,14 @@ def pa_names(path: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     return list(pq.read_schema(path).names)
+
+
+def _column_types(schema: Sequence[bigquery.SchemaField]) -> dict[str, str]:
+    columns = {}
+    for field in schema:
+        kind = _LEGACY_NAMES.get(field.field_type, field.field_type)
+        columns[field.name] = f"ARRAY<{kind}>" if field.mode == "REPEATED" else kind
+    return columns
 
 
 def _key_column(partition: str) -> str:

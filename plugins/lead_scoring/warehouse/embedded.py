@@ -51,7 +51,7 @@ class EmbeddedWarehouse:
     def partition(self, table: str, partition: str) -> PartitionInfo | None:
         return self._partitions.info(table, partition)
 
-    def partitions(self, table: str) -> list[str]:
+    def partitions(self, table: str, key: str | None = None) -> list[str]:
         return self._partitions.partitions(table)
 
     def replace_partition(self, table: str, partition: str, files: Sequence[Path]) -> PartitionInfo:
