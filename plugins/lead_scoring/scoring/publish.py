@@ -8,6 +8,7 @@ partition of ``lead_scores`` is replaced in one step. A retry does all of it aga
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,7 @@ REJECTED_STAGING = "lead_scores_rejected_staging"
 EXPECTED_STAGING = "lead_scores_expected_staging"
 EXPECTED = pa.schema([("lead_id", pa.string()), ("run_key", pa.string())])
 PUBLISHED = SCORES.append(pa.field("previous_score", pa.float64())).append(pa.field("trend", pa.string()))
+RUN_DAY = re.compile(r"\d{8}-")
 BEFORE_ALL = "1970-01-01"  # an empty first partition, so that the join with yesterday has a table on the first day
 
 
@@ -171,9 +173,13 @@ def _ensure_published_table(warehouse: Warehouse, work: Path) -> None:
 
 
 def _previous_day(warehouse: Warehouse, as_of: dt.date) -> dt.date:
-    """The last published day before this one: a run of an older day compares with what was known then."""
-    days = [day for day in warehouse.partitions(TABLE) if day < as_of.isoformat()]
-    return dt.date.fromisoformat(max(days, default=BEFORE_ALL))
+    """The last day before this one that has scores: a run of an older day compares with what was known then."""
+    days = [day for day in warehouse.partitions(TABLE, key="as_of") if day < as_of.isoformat()]
+    for day in sorted(days, reverse=True):
+        info = warehouse.partition(TABLE, day)
+        if info is not None and info.rows:
+            return dt.date.fromisoformat(day)
+    return dt.date.fromisoformat(BEFORE_ALL)
 
 
 def _trends(parts: Sequence[Path]) -> dict[str, int]:
@@ -186,11 +192,16 @@ def _trends(parts: Sequence[Path]) -> dict[str, int]:
 
 
 def _forget_older_runs(warehouse: Warehouse, as_of: dt.date, work: Path) -> None:
-    """Empty the staging partitions of earlier days: they are published, or will be staged again."""
+    """Empty the staging partitions of earlier days: they are published, or will be staged again.
+
+    A staging partition is one run, and a run's key starts with its day. Other runs of this day are left alone.
+    """
     for table, schema in ((STAGING, SCORES), (REJECTED_STAGING, REJECTED), (EXPECTED_STAGING, EXPECTED)):
-        for run in warehouse.partitions(table):
+        for run in warehouse.partitions(table, key="run_key"):
+            if not RUN_DAY.match(run) or run[:8] >= f"{as_of:%Y%m%d}":
+                continue
             info = warehouse.partition(table, run)
-            if run[:8] < f"{as_of:%Y%m%d}" and info is not None and info.rows:
+            if info is not None and info.rows:
                 empty = work / f"empty-{table}.parquet"
                 pq.write_table(schema.empty_table(), empty)
                 warehouse.replace_partition(table, run, [empty])
