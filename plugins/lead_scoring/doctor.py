@@ -61,7 +61,7 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Check]:
         yield Check(
             "warehouse",
             FAIL,
-            f"source table {missing[0]!r} is missing ({pipeline.warehouse.name}); load it, or on a laptop "
+            f"source table {missing[0]!r} is missing ({pipeline.warehouse.name}); `lead-scoring load --source DIR`, or on a laptop "
             "`lead-scoring sample --out DIR --load`",
         )
     else:

@@ -55,7 +55,7 @@ class PartitionFolder:
         if not names:
             raise NotFound(
                 f"table {table!r} is not in the warehouse {self.root}; it has {self.tables()}. "
-                "Load it first: `lead-scoring features build --source DIR`, or `lead-scoring sample`"
+                "Load it first: `lead-scoring load --source DIR`, or `lead-scoring sample --out DIR --load`"
             )
         return names
 
