@@ -61,8 +61,8 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Check]:
         yield Check(
             "warehouse",
             FAIL,
-            f"source table {missing[0]!r} is missing ({pipeline.warehouse.name}); `lead-scoring load --source DIR`, or on a laptop "
-            "`lead-scoring sample --out DIR --load`",
+            f"source table {missing[0]!r} is missing ({pipeline.warehouse.name}); `lead-scoring load --source DIR`, "
+            "or on a laptop `lead-scoring sample --out DIR --load`",
         )
     else:
         yield Check("warehouse", OK, f"{pipeline.warehouse.name}: {len(present)} tables, all source tables present")
