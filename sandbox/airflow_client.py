@@ -55,6 +55,14 @@ class AirflowClient:
         body = {"logical_date": None, "conf": conf}
         return str(self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
 
+    def end_active_runs(self, dag_id: str) -> list[str]:
+        """Fail what an earlier, killed demo left running: it would hold the one place for ``max_active_runs``."""
+        path = f"/dags/{dag_id}/dagRuns"
+        found = self.request("GET", path, params={"state": ["running", "queued"], "limit": 100})["dag_runs"]
+        for run in found:
+            self.request("PATCH", f"{path}/{run['dag_run_id']}", json={"state": "failed"})
+        return [str(run["dag_run_id"]) for run in found]
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         return str(self.request("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 

@@ -53,13 +53,17 @@ def run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     os.environ.update(laptop.environment("http://127.0.0.1:0", "", ""))
     prepare(options.features)
-    kept = laptop.running()
+    standing = laptop.running()
+    kept = standing is not None and standing.keep
     print("Starting Airflow and the Salesforce org on loopback ...", flush=True)
     stack = laptop.up()
     try:
         print(f"  ready after {time.monotonic() - began:.0f} s: {stack.airflow}", flush=True)
         client = AirflowClient(stack.airflow, laptop.api(stack))
         client.wait_for_dag(DAG_ID)
+        if not kept:
+            for left in client.end_active_runs(DAG_ID):
+                print(f"  ended {left}, which a killed demo left behind", flush=True)
         run_id = client.trigger(
             DAG_ID,
             {
@@ -74,10 +78,11 @@ def run(options: argparse.Namespace) -> int:
             for task, message in client.errors(DAG_ID, run_id):
                 print(f"\n{task} failed: {message}", file=sys.stderr)
             print("Nothing half was published. After the mend, run `make demo` again.", file=sys.stderr)
+            print("`make clean` starts over: it forgets this laptop's data and models.", file=sys.stderr)
             return 1
         print_summary(client, DAG_ID, run_id, models=laptop.models_folder())
     finally:
-        if kept is None:
+        if not kept:
             laptop.down()
     print(f"\nDone in {time.monotonic() - began:.0f} s.", end=" ")
     print(

@@ -38,12 +38,16 @@ class Process:
 
 @dataclass(frozen=True)
 class Stack:
-    """What runs: addresses and processes."""
+    """What runs: addresses and processes.
+
+    :param keep: a person asked for it to stay (`make up`); False: it belongs to a demo and goes with it.
+    """
 
     airflow: str
     org: str
     cards: str
     processes: tuple[Process, ...] = ()
+    keep: bool = False
 
 
 class StackError(Exception):
@@ -182,14 +186,18 @@ def running() -> Stack | None:
     return replace(stack, processes=alive) if stack and alive else None
 
 
-def up(wait_seconds: float = 120.0) -> Stack:
-    """Start everything and wait until each part answers.
+def up(wait_seconds: float = 120.0, *, keep: bool = False) -> Stack:
+    """Start everything and wait until each part answers. A stack that stands and is to be kept is taken as it is.
 
+    :param keep: see :class:`Stack`.
     :raises StackError: a part died or did not answer in time. What was started is stopped again.
     """
-    if (standing := running()) is not None and len(standing.processes) == len(_commands(PREFERRED_PORTS)):
+    standing = running()
+    if standing is not None and standing.keep and len(standing.processes) == len(_commands(PREFERRED_PORTS)):
+        _wait_until_ready(standing, time.monotonic() + wait_seconds)  # it may be in the middle of its start
+        _make_pools(standing)
         return standing
-    down()
+    down()  # what a killed demo or a broken start left behind
     logs = state_folder() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     (state_folder() / "airflow").mkdir(parents=True, exist_ok=True)
@@ -209,7 +217,7 @@ def up(wait_seconds: float = 120.0) -> Stack:
                     pass_fds=[held[name].fileno()] if name in held else [],
                 )  # fmt: skip
             processes.append(Process(name, child.pid, _start_ticks(child.pid)))
-            stack = Stack(**addresses, processes=tuple(processes))
+            stack = Stack(**addresses, processes=tuple(processes), keep=keep)
             _write(stack)
         _wait_until_ready(stack, time.monotonic() + wait_seconds)
         _make_pools(stack)
@@ -352,7 +360,7 @@ def main() -> int:
         print(f"stopped {count} processes" if count else "nothing was running")
         return 0
     try:
-        stack = up() if command == "up" else running()
+        stack = up(keep=True) if command == "up" else running()
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
