@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 
 import pyarrow as pa
@@ -10,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lead_scoring.cli import main, parser
+from lead_scoring.cli.operations import benchmarks
 
 pytestmark = pytest.mark.xdist_group("command-line")
 AS_OF = "2024-12-21"
@@ -138,6 +141,12 @@ def test_the_audit_finds_the_planted_late_departures_only_when_recorded_at_is_ig
     status, _, error = said(capsys, *audit, "--ignore-recorded-at")
     assert status == 1
     assert "days_in_gap" in error
+
+
+def test_every_benchmark_has_a_quick_size():
+    for name in benchmarks():
+        run = importlib.import_module(f"lead_scoring.bench.{name}").run
+        assert inspect.signature(run).parameters["quick"].default is False, name
 
 
 @pytest.mark.parametrize(

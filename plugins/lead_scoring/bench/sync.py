@@ -26,12 +26,14 @@ AS_OF = dt.date(2024, 12, 21)
 START_SECONDS = 20.0
 
 
-def run(rows: int = 50_000, wait_seconds: float = 0.2, seed: int = 7) -> dict[str, Any]:
+def run(quick: bool = False, rows: int = 50_000, wait_seconds: float = 0.2, seed: int = 7) -> dict[str, Any]:
     """Send ``rows`` new scores, send nothing, send ``rows`` changed scores, undo those.
 
+    :param quick: 1,000 rows at most, to see that it works.
     :param wait_seconds: between two looks at a job (``salesforce.wait_seconds``).
     :returns: seconds of each step and changed rows a second.
     """
+    rows = min(rows, 1_000) if quick else rows
     with tempfile.TemporaryDirectory(prefix="bench-sync-") as name:
         folder = Path(name)
         ids = [complete_id(f"00Q5e{number:010d}") for number in range(rows)]
