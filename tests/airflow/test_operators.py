@@ -62,7 +62,7 @@ def context():
     pushed = {}
     events = {asset: SimpleNamespace(extra={}) for asset in (LEAD_FEATURES, PRODUCTION_MODEL, LEAD_SCORES)}
     return {
-        "ti": SimpleNamespace(xcom_push=lambda key, value: pushed.__setitem__(key, value)),
+        "ti": SimpleNamespace(try_number=1, xcom_push=lambda key, value: pushed.__setitem__(key, value)),
         "pushed": pushed,
         "dag_run": SimpleNamespace(
             run_after=dt.datetime(2024, 12, 21, 5, tzinfo=dt.UTC), dag_id="lead_scoring_release", run_id="manual__1"
@@ -193,10 +193,16 @@ def test_sync_looks_first_and_then_sends(pipeline, context, monkeypatch):
     recorder = pipeline(**PLAN)
     operator = sync_operator(monkeypatch, recorder)
     operator.execute(context)
-    assert [call[2] for call in recorder.calls] == [
-        {"dry_run": True, "approved": False}, {"dry_run": False, "approved": False},
-    ]  # fmt: skip
+    assert [call[2]["dry_run"] for call in recorder.calls] == [True, False]
+    assert recorder.calls[-1][2] == {"dry_run": False, "approved": False, "retry_parked": False}
     assert operator.operator_extra_links[0].get_link(operator, ti_key=None) == "https://org/leads"
+
+
+def test_a_cleared_sync_sends_again_what_the_org_refused(pipeline, context, monkeypatch):
+    recorder = pipeline(**PLAN)
+    context["ti"].try_number = 2
+    sync_operator(monkeypatch, recorder).execute(context)
+    assert recorder.calls[-1][2]["retry_parked"] is True
 
 
 def test_a_dry_run_sends_nothing(pipeline, context, monkeypatch):
@@ -219,7 +225,7 @@ def test_a_sync_that_moves_many_leads_waits_for_a_person_and_sends_after_the_yes
     assert "- Cold > Hot: 2 leads" in asked[0]
     monkeypatch.setattr(ApprovalOperator, "execute_complete", lambda self, context, event: None)
     operator.execute_complete(context, {"chosen_options": ["Approve"]})
-    assert recorder.calls[-1][2] == {"dry_run": False, "approved": True}
+    assert recorder.calls[-1][2] == {"dry_run": False, "approved": True, "retry_parked": False}
 
 
 def test_a_rollback_restores_what_was_planned_and_a_retry_is_the_same_request(pipeline, context):

@@ -96,6 +96,17 @@ def test_a_run_whose_rows_are_all_refused_fails_every_time(desk: Desk) -> None:
     assert desk.writes() == []
 
 
+def test_a_refused_run_goes_through_after_the_mend(desk: Desk) -> None:
+    desk.faults.set({"reject_rows": 1})
+    scores = score_rows(dict.fromkeys(desk.ids, 0.2))
+    with pytest.raises(CheckFailed):
+        desk.sync(scores)
+    desk.faults.clear()
+    mended = desk.sync(scores, retry_parked=True)
+    assert (mended.counts["accepted"], mended.counts["rejected"]) == (12, 0)
+    assert len(desk.writes()) == 12
+
+
 def test_a_refused_value_is_parked_until_it_changes(desk: Desk) -> None:
     desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_rejected_share": 1.0})
     desk.faults.set({"reject_rows": 0.5})

@@ -141,11 +141,19 @@ class Delivery(Clients):
         return [day for day in days if (found := self.warehouse.partition("lead_scores", day)) and found.rows]
 
     def sync_salesforce(
-        self, features: Manifest, published: Manifest, salesforce: Any, *, dry_run: bool = False, approved: bool = False
+        self,
+        features: Manifest,
+        published: Manifest,
+        salesforce: Any,
+        *,
+        dry_run: bool = False,
+        approved: bool = False,
+        retry_parked: bool = False,
     ) -> Manifest:
         """Send what changed to Salesforce. Never answered from an earlier run: the org may have changed since.
 
         :param salesforce: a logged-in ``simple_salesforce.Salesforce``.
+        :param retry_parked: send again what the org refused for good: a person has mended the reason.
         :param approved: a person agreed that many leads change their bucket.
         """
         files = published.fetch_all(self.runs, "scores/")
@@ -157,6 +165,7 @@ class Delivery(Clients):
             run_key=published.key,
             dry_run=dry_run or numbered,
             approved=approved,
+            retry_parked=retry_parked,
         )
         if numbered:
             report["figures"]["dry_run_reason"] = "the feature table has no Salesforce ids, its rows were numbered"

@@ -64,14 +64,17 @@ class SyncSalesforceOperator(ApprovalOperator):
             if plan.figures["needs_approval"]:
                 self.body = _question(plan)
                 return super().execute(context)
-            return self._sync(pipeline).to_dict()
+            # A refusal by the org is never tried again by itself, so a later try is a person's, after the mend.
+            return self._sync(pipeline, retry_parked=context["ti"].try_number > 1).to_dict()
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         super().execute_complete(context, event)
         with reported_errors(context):
             return self._sync(make_pipeline(), approved=True).to_dict()
 
-    def _sync(self, pipeline: Pipeline, *, dry_run: bool = False, approved: bool = False) -> Manifest:
+    def _sync(
+        self, pipeline: Pipeline, *, dry_run: bool = False, approved: bool = False, retry_parked: bool = False
+    ) -> Manifest:
         from airflow.providers.salesforce.hooks.salesforce import SalesforceHook
 
         from lead_scoring.salesforce import lead_list_url, logging_in, session
@@ -82,7 +85,12 @@ class SyncSalesforceOperator(ApprovalOperator):
             salesforce = hook.get_conn()
         self.salesforce_url = lead_list_url(salesforce, settings)
         made = pipeline.sync_salesforce(
-            manifest(self.features), manifest(self.published), salesforce, dry_run=dry_run, approved=approved
+            manifest(self.features),
+            manifest(self.published),
+            salesforce,
+            dry_run=dry_run,
+            approved=approved,
+            retry_parked=retry_parked,
         )
         self.log.info("sync%s %s: %s", " (dry run)" if dry_run else "", made.key, dict(made.counts))
         return made
