@@ -47,8 +47,8 @@ def run(quick: bool = False, processes: int = 16, writes: int = 200, damaged: in
     with tempfile.TemporaryDirectory(prefix="lead-scoring-bench-") as name, cloud_storage() as bucket:
         work = Path(name)
         figures = {
-            "local": _say("local", races(str(work / "local"), work / "packages", processes, writes, writes)),
-            "gcs": _say("gcs", races(f"{bucket}/race", work / "packages", processes, writes, max(1, writes // 8))),
+            "local": _say("local", races(str(work / "local"), work / "packages", processes, writes)),
+            "gcs": _say("gcs", races(f"{bucket}/race", work / "packages", processes, writes)),
             "killed": _say("killed", interfere(work / "killed", kill=True)),
             "failed": _say("failed", interfere(work / "failed", kill=False)),
             "small_disk": _say("small_disk", small_disk(work / "disk")),
@@ -58,16 +58,13 @@ def run(quick: bool = False, processes: int = 16, writes: int = 200, damaged: in
     return dict(_flat(figures))
 
 
-def races(uri: str, packages: Path, processes: int, writes: int, promotions: int) -> dict[str, Any]:
-    """Counter, creations and promotions by many processes at once.
-
-    :param promotions: of each process; over HTTP one takes a dozen requests, so fewer of them are made there.
-    """
+def races(uri: str, packages: Path, processes: int, writes: int) -> dict[str, Any]:
+    """Counter, creations and promotions by many processes at once."""
     return {
         "processes": processes,
         "counter": race_counter(f"{uri}/counter", processes, writes),
         "creations": race_creations(f"{uri}/creations", processes, writes),
-        "registry": race_registry(f"{uri}/models", packages, processes, promotions),
+        "registry": race_registry(f"{uri}/models", packages, processes, writes),
     }
 
 
