@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lead_scoring.calibration import refresh_stage
+from lead_scoring.calibration import calibrate_stage
 from lead_scoring.model.calibrators import calibrator_from_dict, sigmoid
 from lead_scoring.packaging import package, training_report_of
 from lead_scoring.settings import load_settings
@@ -45,16 +45,16 @@ def test_an_intercept_refresh_is_a_new_version_of_the_same_booster(package_argum
     )
     settings = load_settings(environment={})
     (tmp_path / "refreshed").mkdir()
-    refreshed = refresh_stage(
+    refreshed = calibrate_stage(
         recent,
         booster,
         report,
-        before,
         feature_set=package_arguments["feature_set"],
         as_of=LATER,
         calibration=dataclasses.replace(settings.calibration, bootstrap=50),
         buckets=settings.buckets,
         work=tmp_path / "refreshed",
+        standing=before,
     )
     (tmp_path / "new").mkdir()
     made = refreshed.files

@@ -7,7 +7,7 @@ from lead_scoring.calibration.compare import DOCUMENT, ONE_STANDARD_ERROR, RULES
 from lead_scoring.calibration.refresh import refresh_intercept
 from lead_scoring.calibration.scores_file import calibrate_scores_file
 from lead_scoring.calibration.selftest import selftest
-from lead_scoring.calibration.stage import calibrate_stage, refresh_stage
+from lead_scoring.calibration.stage import calibrate_stage
 
 __all__ = [
     "DOCUMENT",
@@ -20,7 +20,6 @@ __all__ = [
     "calibrate_scores_file",
     "calibrate_stage",
     "refresh_intercept",
-    "refresh_stage",
     "selftest",
     "unreachable",
 ]

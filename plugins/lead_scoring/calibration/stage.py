@@ -43,6 +43,15 @@ class _Leads:
     target: NDArray[np.int8]
 
 
+@dataclass(frozen=True)
+class _Decision:
+    """:param found: the comparison it comes from; None where nothing was compared. :param facts: for the metadata."""
+
+    calibrator: Calibrator
+    found: Calibration | None
+    facts: Mapping[str, Any]
+
+
 def calibrate_stage(
     scores: Path,
     model: Path,
@@ -53,11 +62,15 @@ def calibrate_stage(
     calibration: CalibrationSettings,
     buckets: BucketSettings,
     work: Path,
+    standing: Calibrator | None = None,
 ) -> StageOutput:
     """Choose and fit a calibrator on the calibration part, judge it on the holdout, freeze the bucket policy.
 
-    :param scores: ``scores.parquet`` of the training stage.
+    :param scores: ``scores.parquet`` of the training stage, or margins of recent leads by a standing model, all in
+        split ``calibration``.
     :param model: ``model.ubj``.
+    :param standing: the calibrator of a standing version: nothing is chosen, only its intercept moves to the base rate
+        of the calibration part.
     :returns: files ``calibrator.json``, ``bucket_policy.json``, ``calibration_metadata.json``,
         ``calibration_lookup_table.csv``, ``calibration_curves.png``, ``lift_chart.png``, ``calibrated_model.pkl`` and
         ``reference.parquet`` (lead_id, split, margin, lead_score); figures with both tables, the choice and findings.
@@ -65,99 +78,10 @@ def calibrate_stage(
     :raises CheckFailed: no calibrator beats the constant.
     """
     table, parts = _read(scores, calibration.minimum_positives)
+    report = json.loads(training_report.read_text())
     fitted_on = parts["calibration"]
-    found = calibrate(margin=fitted_on.margin, target=fitted_on.target, settings=calibration)
-    facts = {
-        "rule": found.rule,
-        "reason": found.reason,
-        "comparison": {"in_sample": found.in_sample, "cross_fit": found.cross_fit},
-    }
-    return _finish(
-        found.calibrator,
-        found,
-        facts,
-        table,
-        parts,
-        model,
-        json.loads(training_report.read_text()),
-        feature_set,
-        as_of,
-        calibration,
-        buckets,
-        work,
-    )
-
-
-def refresh_stage(
-    scores: Path,
-    model: Path,
-    training_report: Path,
-    calibrator: Calibrator,
-    *,
-    feature_set: FeatureSet,
-    as_of: dt.date,
-    calibration: CalibrationSettings,
-    buckets: BucketSettings,
-    work: Path,
-) -> StageOutput:
-    """Like :func:`calibrate_stage`, but only the intercept of a standing calibrator moves: the same files come out.
-
-    :param scores: margins of recent leads by the standing model, columns as in ``scores.parquet``; the rows of split
-        ``calibration`` say the new base rate.
-    :param calibrator: the one of the standing version.
-    """
-    table, parts = _read(scores, calibration.minimum_positives)
-    fitted_on = parts["calibration"]
-    refreshed, record = refresh_intercept(calibrator, fitted_on.margin, fitted_on.target)
-    reason = (
-        f"intercept only: every score moved by {record['shift_log_odds']:+.4f} log-odds, because the mean score was "
-        f"{record['mean_score_before']:.2%} and the conversion rate {record['rate']:.2%}"
-    )
-    facts = {"rule": "intercept_only", "reason": reason, "comparison": {}, "refresh": record}
-    return _finish(
-        refreshed,
-        None,
-        facts,
-        table,
-        parts,
-        model,
-        json.loads(training_report.read_text()),
-        feature_set,
-        as_of,
-        calibration,
-        buckets,
-        work,
-    )
-
-
-def _read(scores: Path, minimum_positives: int) -> tuple[pa.Table, dict[str, _Leads]]:
-    table = pq.read_table(scores)
-    parts = {}
-    for name in ("calibration", "holdout"):
-        part = table.filter(pc.equal(table["split"], name))
-        if name == "holdout" and not part.num_rows:
-            continue
-        where = f"the {name} part of {SOURCE}"
-        target = check_target(part["target"].to_numpy(), minimum_positives, where)
-        parts[name] = _Leads(check_scores(part["margin"].to_numpy(), where, column="margin", probability=False), target)
-    return table, parts
-
-
-def _finish(
-    calibrator: Calibrator,
-    found: Calibration | None,
-    facts: Mapping[str, Any],
-    table: pa.Table,
-    parts: dict[str, _Leads],
-    model: Path,
-    report: Mapping[str, Any],
-    feature_set: FeatureSet,
-    as_of: dt.date,
-    calibration: CalibrationSettings,
-    buckets: BucketSettings,
-    work: Path,
-) -> StageOutput:
-    fitted_on = parts["calibration"]
+    decision = _choose(fitted_on, calibration) if standing is None else _refresh(fitted_on, standing)
+    calibrator, found, facts = decision.calibrator, decision.found, decision.facts
     judged = parts.get("holdout", fitted_on)
     how = "holdout" if "holdout" in parts else "cross_fit" if found else "in_sample"
     base_rate = float(fitted_on.target.mean())
@@ -299,6 +223,34 @@ def _finish(
             "warnings": warnings,
         },
     )
+
+
+def _read(scores: Path, minimum_positives: int) -> tuple[pa.Table, dict[str, _Leads]]:
+    table = pq.read_table(scores)
+    parts = {}
+    for name in ("calibration", "holdout"):
+        part = table.filter(pc.equal(table["split"], name))
+        if name == "holdout" and not part.num_rows:
+            continue
+        where = f"the {name} part of {SOURCE}"
+        target = check_target(part["target"].to_numpy(), minimum_positives, where)
+        parts[name] = _Leads(check_scores(part["margin"].to_numpy(), where, column="margin", probability=False), target)
+    return table, parts
+
+
+def _choose(fitted_on: _Leads, settings: CalibrationSettings) -> _Decision:
+    found = calibrate(margin=fitted_on.margin, target=fitted_on.target, settings=settings)
+    comparison = {"in_sample": found.in_sample, "cross_fit": found.cross_fit}
+    return _Decision(found.calibrator, found, {"rule": found.rule, "reason": found.reason, "comparison": comparison})
+
+
+def _refresh(fitted_on: _Leads, standing: Calibrator) -> _Decision:
+    refreshed, record = refresh_intercept(standing, fitted_on.margin, fitted_on.target)
+    reason = (
+        f"intercept only: every score moved by {record['shift_log_odds']:+.4f} log-odds, because the mean score was "
+        f"{record['mean_score_before']:.2%} and the conversion rate {record['rate']:.2%}"
+    )
+    return _Decision(refreshed, None, {"rule": "intercept_only", "reason": reason, "comparison": {}, "refresh": record})
 
 
 def _json(value: Any) -> str:

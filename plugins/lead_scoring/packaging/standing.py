@@ -9,7 +9,7 @@ KEPT = ("split", "parameters", "search", "baselines", "in_sample", "segments", "
 
 
 def training_report_of(manifest: Mapping[str, Any], scorer: Mapping[str, Any]) -> dict[str, Any]:
-    """The training report as ``package`` and ``refresh_stage`` read it.
+    """The training report as ``package`` and ``calibrate_stage`` read it.
 
     :param manifest: parsed ``manifest_<v>.json``. :param scorer: parsed ``scorer_<v>.json`` of the same version.
     """

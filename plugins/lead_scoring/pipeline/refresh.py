@@ -70,7 +70,7 @@ class Refresh(Modelling):
         return run_stage(self.runs, "standing_model", as_of, {**shared, "version": version}, build)
 
     def _refreshed(self, version: str, features: Manifest, standing: Manifest) -> Manifest:
-        from lead_scoring.calibration import refresh_stage
+        from lead_scoring.calibration import calibrate_stage
 
         as_of, chosen, _ = self._upstream(features)
         inputs = {
@@ -84,15 +84,15 @@ class Refresh(Modelling):
             "refresh_intercept",
             as_of,
             inputs,
-            lambda work: refresh_stage(
+            lambda work: calibrate_stage(
                 standing.fetch(self.runs, "scores.parquet"),
                 standing.fetch(self.runs, "model.ubj"),
                 standing.fetch(self.runs, "training_report.json"),
-                self.scorer(version).calibrator,
                 feature_set=chosen,
                 as_of=as_of,
                 calibration=self.settings.calibration,
                 buckets=self.settings.buckets,
                 work=work,
+                standing=self.scorer(version).calibrator,
             ),
         )
