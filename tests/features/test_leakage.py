@@ -90,7 +90,7 @@ def test_equal_tables_give_equal_reports(tmp_path: Path, undated: FeatureSet) ->
 
 def test_no_training_rows_are_refused_and_few_positives_are_said(tmp_path: Path, undated: FeatureSet) -> None:
     train, now = make(tmp_path, undated)
-    with pytest.raises(BadInput, match="no rows"):
+    with pytest.raises(BadInput, match="needs the column 'target'"):
         tripwire([], now, feature_set=undated, seed=1, work=tmp_path)
     table = pq.read_table(train[0])
     one_class = table.set_column(table.column_names.index("target"), "target", pa.array(np.zeros(3000, int)))

@@ -66,7 +66,10 @@ def tripwire(
     values, target = _read(train_files, feature_set)
     now, _ = _read(score_files, feature_set)
     if not len(target):
-        raise BadInput("the training shards hold no rows; the leak tripwire needs labelled leads")
+        raise BadInput(
+            "there is no labelled lead to learn from: a ready table needs the column 'target' with 0 and 1, source "
+            "tables need leads contacted longer before the as-of date than the label window"
+        )
     values, target = _thin(values, target, random)
     now = now[np.sort(random.permutation(len(now))[:MAX_ROWS])]
     findings: list[Finding] = []
