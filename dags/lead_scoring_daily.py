@@ -19,12 +19,9 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
-from lead_scoring_airflow.defaults import AS_OF, AS_OF_PARAM, DEFAULT_ARGS, DRY_RUN, dry_run_param
-from lead_scoring_airflow.operators.batch_score import BatchScoreOperator
+from lead_scoring_airflow.defaults import AS_OF, AS_OF_PARAM, DEFAULT_ARGS, RUN_DAY, dry_run_param
+from lead_scoring_airflow.delivery import deliver
 from lead_scoring_airflow.operators.materialize_features import MaterializeFeaturesOperator
-from lead_scoring_airflow.operators.plan_shards import PlanShardsOperator
-from lead_scoring_airflow.operators.publish_scores import PublishScoresOperator
-from lead_scoring_airflow.operators.sync_salesforce import SyncSalesforceOperator
 
 with DAG(
     dag_id="lead_scoring_daily",
@@ -41,38 +38,9 @@ with DAG(
     features = MaterializeFeaturesOperator(
         task_id="materialize_features",
         as_of=AS_OF,
+        run_day=RUN_DAY,
         feature_set="champion",
         scorable_only=True,
         doc_md="Today's features of every lead that can still convert, for the champion's feature set.",
     )
-    version = "{{ ti.xcom_pull('materialize_features')['inputs']['version'] }}"
-    shards = PlanShardsOperator(
-        task_id="plan_shards",
-        features=features.output,
-        doc_md="Lists the shards of the feature table: `batch_score` is mapped over them.",
-    )
-    scored = BatchScoreOperator.partial(
-        task_id="batch_score",
-        features=features.output,
-        version=version,
-        pool="scoring",
-        map_index_template="{{ task.shard }}",
-        doc_md="One mapped task a shard of the feature table.",
-    ).expand(shard=shards.output)
-    published = PublishScoresOperator(
-        task_id="publish_scores",
-        features=features.output,
-        scored=scored.output,
-        version=version,
-        doc_md="Audits all shards together, then replaces the day's partition in one step.",
-    )
-    synced = SyncSalesforceOperator(
-        task_id="sync_salesforce",
-        features=features.output,
-        published=published.output,
-        dry_run=DRY_RUN,
-        pool="salesforce",
-        doc_md="Sends only what changed. Rejected rows are in `salesforce_sync_log` with Salesforce's message.",
-    )
-
-    features >> shards >> scored >> published >> synced
+    deliver(features, "{{ ti.xcom_pull('materialize_features')['inputs']['version'] }}", after=features)

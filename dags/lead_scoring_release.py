@@ -33,18 +33,15 @@ from lead_scoring_airflow.defaults import (
     DEFAULT_ARGS,
     DEFAULT_BUCKET_POLICY,
     DEFAULT_FEATURE_SET,
-    DRY_RUN,
     FEATURE_SETS,
+    RUN_DAY,
     dry_run_param,
 )
+from lead_scoring_airflow.delivery import deliver
 from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
-from lead_scoring_airflow.operators.batch_score import BatchScoreOperator
 from lead_scoring_airflow.operators.calibrate_model import CalibrateModelOperator
 from lead_scoring_airflow.operators.hash_version import HashVersionOperator
 from lead_scoring_airflow.operators.materialize_features import MaterializeFeaturesOperator
-from lead_scoring_airflow.operators.plan_shards import PlanShardsOperator
-from lead_scoring_airflow.operators.publish_scores import PublishScoresOperator
-from lead_scoring_airflow.operators.sync_salesforce import SyncSalesforceOperator
 from lead_scoring_airflow.operators.train_model import TrainModelOperator
 from lead_scoring_airflow.operators.update_registry import UpdateRegistryOperator
 
@@ -94,6 +91,7 @@ with DAG(
     features = MaterializeFeaturesOperator(
         task_id="materialize_features",
         as_of=AS_OF,
+        run_day=RUN_DAY,
         feature_set="{{ params.feature_set }}",
         features="{{ params.features }}",
         doc_md="Features as of a date, from the source tables or a ready table. Bad rows are set aside and counted.",
@@ -139,36 +137,7 @@ with DAG(
         trigger_rule="none_failed",  # approve_release is skipped when nobody asked for it
         doc_md="Exactly one version is in production. The event log says who, when and why.",
     )
-    version = "{{ ti.xcom_pull('update_registry')['figures']['version'] }}"
-    shards = PlanShardsOperator(
-        task_id="plan_shards",
-        features=features.output,
-        doc_md="Lists the shards of the feature table: `batch_score` is mapped over them.",
-    )
-    scored = BatchScoreOperator.partial(
-        task_id="batch_score",
-        features=features.output,
-        version=version,
-        pool="scoring",
-        map_index_template="{{ task.shard }}",
-        doc_md="One mapped task a shard of the feature table.",
-    ).expand(shard=shards.output)
-    published = PublishScoresOperator(
-        task_id="publish_scores",
-        features=features.output,
-        scored=scored.output,
-        version=version,
-        doc_md="Audits all shards together, then replaces the day's partition in one step.",
-    )
-    synced = SyncSalesforceOperator(
-        task_id="sync_salesforce",
-        features=features.output,
-        published=published.output,
-        dry_run=DRY_RUN,
-        pool="salesforce",
-        doc_md="Sends only what changed. Rejected rows are in `salesforce_sync_log` with Salesforce's message.",
-    )
+    deliver(features, "{{ ti.xcom_pull('update_registry')['figures']['version'] }}", after=registered)
 
-    features >> trained >> calibrated >> packaged >> approved >> registered >> scored >> published >> synced
+    features >> trained >> calibrated >> packaged >> approved >> registered
     packaged >> registered
-    features >> shards >> scored

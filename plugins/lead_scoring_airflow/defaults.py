@@ -26,11 +26,6 @@ RETRY_POLICY = ExceptionRetryPolicy(
             action=RetryAction.FAIL,
             reason="The input or a check says no; a retry would say the same.",
         ),
-        RetryRule(
-            exception=["airflow.providers.standard.exceptions.HITLRejectException"],
-            action=RetryAction.FAIL,
-            reason="A person said no, or nobody answered in time.",
-        ),
     ]
 )
 
@@ -44,13 +39,13 @@ DEFAULT_ARGS: dict[str, Any] = {
     "execution_timeout": timedelta(hours=2),
 }
 
-# A run by hand may leave the date empty (the library then takes the configured default or the day of the run). A run of
-# the schedule or of a backfill has a logical date and looks from the end of the day before: that day is complete, so a
-# replay reads the same rows. Runs through REST and assets have no logical date, so `ds` is never used.
-AS_OF = (
-    "{{ params.as_of or ((logical_date - macros.timedelta(days=1)).date() "
-    "if dag_run.run_type in ('scheduled', 'backfill') else '') }}"
-)
+# The day that a run belongs to. Of the schedule and of a backfill it is the day before the logical date: that day is
+# complete, so a replay reads the same rows. Runs through REST and assets have no logical date, so `ds` is never used.
+_DAY_BEFORE = "(logical_date - macros.timedelta(days=1)).date()"
+RUN_DAY = "{{ " + _DAY_BEFORE + " if dag_run.run_type in ('scheduled', 'backfill') else dag_run.run_after.date() }}"
+# What a run looks from. Empty, the library takes the configured default (the laptop's sample has one day) or the day of
+# the run; a backfill names its days.
+AS_OF = "{{ params.as_of or (" + _DAY_BEFORE + " if dag_run.run_type == 'backfill' else '') }}"
 # A backfill fills the tables; what it finds is older than what Salesforce shows.
 DRY_RUN = "{{ params.dry_run_sync or dag_run.run_type == 'backfill' }}"
 

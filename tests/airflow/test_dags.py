@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import jinja2
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,3 +147,26 @@ def test_links_lead_from_the_tasks_to_the_model_card_and_to_salesforce(dags):
         "update_registry": ["Model card"],
         "sync_salesforce": ["Salesforce"],
     }
+
+
+@pytest.mark.parametrize(
+    ("run_type", "asked", "as_of", "run_day"),
+    [
+        ("scheduled", None, "", "2025-01-09"),  # 05:00 of the 10th looks from the end of the 9th
+        ("backfill", None, "2025-01-09", "2025-01-09"),  # also where the laptop has a day of its own
+        ("backfill", "2024-12-21", "2024-12-21", "2025-01-09"),
+        ("manual", None, "", "2025-01-11"),
+        ("manual", "2024-12-21", "2024-12-21", "2025-01-11"),
+    ],
+)
+def test_what_day_a_run_looks_from(run_type, asked, as_of, run_day):
+    from lead_scoring_airflow.defaults import AS_OF, RUN_DAY
+
+    context = {
+        "params": SimpleNamespace(as_of=asked),
+        "logical_date": None if run_type == "manual" else dt.datetime(2025, 1, 10, 5, tzinfo=dt.UTC),
+        "dag_run": SimpleNamespace(run_type=run_type, run_after=dt.datetime(2025, 1, 11, 5, tzinfo=dt.UTC)),
+        "macros": dt,
+    }
+    assert jinja2.Template(AS_OF).render(context) == as_of
+    assert jinja2.Template(RUN_DAY).render(context) == run_day

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from lead_scoring.errors import BadInput
+from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.settings import load_settings
 from lead_scoring.stage import Manifest
 from lead_scoring_airflow.assets import LEAD_FEATURES, LEAD_SCORES, PRODUCTION_MODEL
@@ -62,11 +62,13 @@ def context():
     pushed = {}
     events = {asset: SimpleNamespace(extra={}) for asset in (LEAD_FEATURES, PRODUCTION_MODEL, LEAD_SCORES)}
     return {
-        "ti": SimpleNamespace(try_number=1, xcom_push=lambda key, value: pushed.__setitem__(key, value)),
-        "pushed": pushed,
-        "dag_run": SimpleNamespace(
-            run_after=dt.datetime(2024, 12, 21, 5, tzinfo=dt.UTC), dag_id="lead_scoring_release", run_id="manual__1"
+        "ti": SimpleNamespace(
+            try_number=1,
+            xcom_push=lambda key, value: pushed.__setitem__(key, value),
+            xcom_pull=lambda task_ids, key: pushed[key],
         ),
+        "pushed": pushed,
+        "dag_run": SimpleNamespace(dag_id="lead_scoring_release", run_id="manual__1"),
         "outlet_events": events,
     }
 
@@ -88,7 +90,12 @@ FEATURES = made("materialize_features").to_dict()
 def test_materialize_features_passes_its_arguments(pipeline, context):
     recorder = pipeline()
     operator = MaterializeFeaturesOperator(
-        task_id="t", as_of="2024-11-30", feature_set="phase6", features="leads.parquet", scorable_only="True"
+        task_id="t",
+        run_day="2024-12-21",
+        as_of="2024-11-30",
+        feature_set="phase6",
+        features="leads.parquet",
+        scorable_only="True",
     )
     result = operator.execute(context)
     name, (as_of,), options = recorder.calls[0]
@@ -99,7 +106,7 @@ def test_materialize_features_passes_its_arguments(pipeline, context):
 
 def test_an_empty_as_of_means_the_day_of_the_run_not_today(pipeline, context):
     recorder = pipeline()
-    MaterializeFeaturesOperator(task_id="t").execute(context)
+    MaterializeFeaturesOperator(task_id="t", run_day="2024-12-21").execute(context)
     assert recorder.calls[0][1] == (DAY,)
 
 
@@ -170,6 +177,18 @@ def test_publish_scores_takes_all_shards_and_puts_rows_and_buckets_on_the_assets
     assert context["outlet_events"][LEAD_FEATURES].extra["rows"] == 3
 
 
+def answer(option, by):
+    """What Airflow hands over when a person answered, or nobody did in time."""
+    person = {"id": "1", "name": by} if by else None
+    return {
+        "chosen_options": [option],
+        "params_input": {},
+        "responded_at": dt.datetime(2024, 12, 21, tzinfo=dt.UTC),
+        "responded_by_user": person,
+        "timedout": person is None,
+    }
+
+
 def sync_operator(monkeypatch, recorder, **options):
     """The sync with a hook that logs in nowhere."""
     from airflow.providers.salesforce.hooks import salesforce
@@ -194,7 +213,7 @@ def test_sync_looks_first_and_then_sends(pipeline, context, monkeypatch):
     operator = sync_operator(monkeypatch, recorder)
     operator.execute(context)
     assert [call[2]["dry_run"] for call in recorder.calls] == [True, False]
-    assert recorder.calls[-1][2] == {"dry_run": False, "approved": False, "retry_parked": False}
+    assert recorder.calls[-1][2] == {"dry_run": False, "approved_changes": 0, "retry_parked": False}
     assert operator.operator_extra_links[0].get_link(operator, ti_key=None) == "https://org/leads"
 
 
@@ -223,9 +242,20 @@ def test_a_sync_that_moves_many_leads_waits_for_a_person_and_sends_after_the_yes
     assert [call[2]["dry_run"] for call in recorder.calls] == [True]
     assert "50.0% of 4 leads" in asked[0]
     assert "- Cold > Hot: 2 leads" in asked[0]
-    monkeypatch.setattr(ApprovalOperator, "execute_complete", lambda self, context, event: None)
-    operator.execute_complete(context, {"chosen_options": ["Approve"]})
-    assert recorder.calls[-1][2] == {"dry_run": False, "approved": True, "retry_parked": False}
+    operator.execute_complete(context, answer("Approve", "Ann"))
+    assert recorder.calls[-1][2] == {"dry_run": False, "approved_changes": 2, "retry_parked": False}
+
+
+@pytest.mark.parametrize(
+    ("by", "said"), [("Ann", "Ann said no to 'Many leads"), (None, "nobody answered within 12:00:00 to 'Many leads")]
+)
+def test_a_no_sends_nothing_and_is_one_line_in_xcom(pipeline, context, monkeypatch, by, said):
+    recorder = pipeline(**PLAN)
+    operator = sync_operator(monkeypatch, recorder)
+    with pytest.raises(CheckFailed, match=said):
+        operator.execute_complete(context, answer("Reject", by))
+    assert context["pushed"]["error"].startswith(said)
+    assert recorder.calls == []
 
 
 def test_a_rollback_restores_what_was_planned_and_a_retry_is_the_same_request(pipeline, context):

@@ -71,7 +71,10 @@ def test_a_run_that_would_move_too_many_leads_waits_for_a_person(desk: Desk) -> 
     with pytest.raises(CheckFailed, match="12 of 12 leads would change bucket"):
         desk.sync(moved, run_key="later")
     assert set(desk.scores_in_org().values()) == {0.2}
-    desk.sync(moved, run_key="later", approved=True)
+    with pytest.raises(CheckFailed, match="approved are 11"):
+        desk.sync(moved, run_key="later", approved_changes=11)  # a person saw 11 changes, by now there are 12
+    assert set(desk.scores_in_org().values()) == {0.2}
+    desk.sync(moved, run_key="later", approved_changes=12)
     assert set(desk.scores_in_org().values()) == {0.9}
 
 

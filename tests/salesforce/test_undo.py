@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import datetime as dt
 import random
 
 import pytest
 
-from lead_scoring.errors import NotFound, Transient
-from tests.salesforce.conftest import Desk, score_rows
+from lead_scoring.errors import BadInput, NotFound, Transient
+from tests.salesforce.conftest import DAY, Desk, score_rows
 
 
 def test_undo_restores_what_the_run_changed(desk: Desk) -> None:
@@ -61,6 +62,16 @@ def test_an_undone_run_can_be_sent_and_undone_again(desk: Desk) -> None:
     assert set(desk.scores_in_org().values()) == {0.2}
     desk.undo()
     assert set(desk.scores_in_org().values()) == {None}
+
+
+def test_after_an_undo_the_day_before_can_be_sent_again(desk: Desk) -> None:
+    eve = DAY - dt.timedelta(days=1)
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)), run_key="wrong-day")
+    desk.undo("wrong-day")
+    assert desk.sync(score_rows(dict.fromkeys(desk.ids, 0.4), eve), run_key="eve").counts["accepted"] == 12
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)), run_key="wrong-day")
+    with pytest.raises(BadInput, match="older than those of 2024-12-21"):  # the run stands again
+        desk.sync(score_rows(dict.fromkeys(desk.ids, 0.4), eve), run_key="eve")
 
 
 def test_undo_of_an_unknown_run_names_the_remedy(desk: Desk) -> None:

@@ -23,7 +23,9 @@ def add_commands(commands: Any) -> None:
     sync.add_argument("action", nargs="?", choices=["undo", "status"], help="empty: send")
     sync.add_argument("--scores", type=Path, metavar="F", help="scores (Parquet), as `score --batch` writes them")
     sync.add_argument("--dry-run", action="store_true", help="show what would change and send nothing")
-    sync.add_argument("--approve", action="store_true", help="send although more leads than usual change bucket")
+    sync.add_argument(
+        "--approve", type=int, default=0, metavar="N", help="send although N leads change bucket, as a dry run shows"
+    )
     sync.add_argument("--retry-parked", action="store_true", help="send again what the org refused for good")
     sync.add_argument("--run", default="", metavar="KEY", help="with undo: the run to take back")
     add_as_of(sync)
@@ -50,7 +52,7 @@ def run_sync(options: argparse.Namespace) -> None:
             as_of=as_of,
             run_key=key,
             dry_run=options.dry_run,
-            approved=options.approve,
+            approved_changes=options.approve,
             retry_parked=options.retry_parked,
         )
         report["figures"]["run_key"] = key

@@ -147,14 +147,14 @@ class Delivery(Clients):
         salesforce: Any,
         *,
         dry_run: bool = False,
-        approved: bool = False,
+        approved_changes: int = 0,
         retry_parked: bool = False,
     ) -> Manifest:
         """Send what changed to Salesforce. Never answered from an earlier run: the org may have changed since.
 
         :param salesforce: a logged-in ``simple_salesforce.Salesforce``.
         :param retry_parked: send again what the org refused for good: a person has mended the reason.
-        :param approved: a person agreed that many leads change their bucket.
+        :param approved_changes: so many leads may change their bucket: a person saw it and agreed.
         """
         files = published.fetch_all(self.runs, "scores/")
         numbered = not features.figures["has_ids"]
@@ -164,7 +164,7 @@ class Delivery(Clients):
             as_of=dt.date.fromisoformat(published.as_of),
             run_key=published.key,
             dry_run=dry_run or numbered,
-            approved=approved,
+            approved_changes=approved_changes,
             retry_parked=retry_parked,
         )
         if numbered:
@@ -184,7 +184,7 @@ class Delivery(Clients):
         as_of: dt.date,
         run_key: str,
         dry_run: bool = False,
-        approved: bool = False,
+        approved_changes: int = 0,
         retry_parked: bool = False,
     ) -> dict[str, Any]:
         """The sync over score files: ``counts`` and ``figures``."""
@@ -202,7 +202,7 @@ class Delivery(Clients):
                 config_folder=self.settings.config_folder,
                 work=Path(work),
                 dry_run=dry_run,
-                approved=approved,
+                approved_changes=approved_changes,
                 retry_parked=retry_parked,
             )
         return {"counts": dict(output.counts), "figures": dict(output.figures)}

@@ -84,7 +84,7 @@ class Journal:
 def active(state: ObjectStore) -> tuple[dict[str, Any], int]:
     """What ``active.json`` says, and its generation. ``{"sequence": 0}`` and 0 before the first run."""
     data, generation = state.read_generation(ACTIVE)
-    return (json.loads(data), generation) if generation else ({"sequence": 0, "folder": None, "as_of": None}, 0)
+    return (json.loads(data), generation) if generation else ({"sequence": 0, "folder": None}, 0)
 
 
 def unfinished(state: ObjectStore) -> Journal | None:
@@ -121,8 +121,7 @@ def begin(state: ObjectStore, run_key: str, operation: str, as_of: str, plan: Pa
     folder = f"salesforce/{sequence:06d}-{run_key}-{uuid.uuid4().hex[:8]}"  # shared with no rival
     data = {"run_key": run_key, "operation": operation, "as_of": as_of, "sequence": sequence}
     data |= {"done": False, "parts": []}
-    latest = max(filter(None, [standing["as_of"], as_of if operation == "sync" else None]), default=None)
-    entry = {"sequence": sequence, "folder": folder, "as_of": latest}
+    entry = {"sequence": sequence, "folder": folder}
     try:
         if standing["sequence"] != after:
             raise Conflict(f"try {standing['sequence']} came first")

@@ -7,6 +7,7 @@ One partition a run, replaced as a whole; the state of a lead is a query over al
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ ACCEPTED = "accepted"  # the org has the new values
 REJECTED = "rejected"  # refused for good: parked until the value changes
 EXHAUSTED = "exhausted"  # refused for a passing reason on every attempt: the next run tries again
 UNPROCESSED = "unprocessed"  # the org never came to it: the next run tries again
+SYNC, UNDO = "sync", "undo"  # operations
 
 
 def schema() -> pa.Schema:
@@ -57,6 +59,24 @@ def query(warehouse: Warehouse, sql_folder: Path, name: str, **parameters: Any) 
 def outcome(warehouse: Warehouse, sql_folder: Path, run_key: str) -> pa.Table:
     """What became of each lead that a run wanted to change. The ledger must exist."""
     return warehouse.query(load_sql(sql_folder, "salesforce_run_outcome"), {"run_key": run_key})
+
+
+def latest_day(summary: pa.Table | None) -> dt.date | None:
+    """The newest day whose scores the org has taken and kept: a run that was undone since does not count.
+
+    :param summary: of ``salesforce_run_summary``; None if there is no ledger yet.
+    """
+    runs = [run for run in summary.to_pylist() if run["accepted"]] if summary is not None else []
+    undone = {run["run_key"]: run["sequence"] for run in runs if run["operation"] == UNDO}
+    kept = [
+        run for run in runs if run["operation"] == SYNC and run["sequence"] > undone.get(undo_key(run["run_key"]), 0)
+    ]
+    return max((run["as_of"] for run in kept), default=None)
+
+
+def undo_key(run_key: str) -> str:
+    """Under what the ledger has the undoing of a run."""
+    return f"undo-{run_key}"
 
 
 def write(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lead_scoring.salesforce import ledger
-from lead_scoring.salesforce.journal import active, unfinished_run
+from lead_scoring.salesforce.journal import unfinished_run
 from lead_scoring.storage import ObjectStore
 from lead_scoring.warehouse import Warehouse
 
@@ -24,12 +24,13 @@ def status(*, warehouse: Warehouse, state: ObjectStore, config_folder: Path, run
     leads = ledger.query(warehouse, sql_folder, "salesforce_lead_state")
     buckets = Counter(leads["bucket"].to_pylist()) if leads is not None else Counter()
     del buckets[None]
+    latest = ledger.latest_day(summary)
     listed = summary.to_pylist()[::-1][:runs] if summary is not None else []
     return {
         "runs": [{**run, "as_of": run["as_of"].isoformat()} for run in listed],
         "leads": sum(buckets.values()),
         "buckets": dict(sorted(buckets.items())),
         "parked": 0 if leads is None else len(leads["parked_digest"].drop_null()),
-        "latest_as_of": active(state)[0]["as_of"],
+        "latest_as_of": None if latest is None else latest.isoformat(),
         "interrupted_run": unfinished_run(state),
     }

@@ -15,7 +15,7 @@ from lead_scoring.salesforce import ledger
 from lead_scoring.salesforce.client import OrgClient
 from lead_scoring.salesforce.diff import Diff, compare
 from lead_scoring.salesforce.fields import MappedField, canonical, fields_for, load_fields
-from lead_scoring.salesforce.journal import active, unfinished_run
+from lead_scoring.salesforce.journal import unfinished_run
 from lead_scoring.salesforce.preflight import check_fields, check_quota
 from lead_scoring.salesforce.report import counts_of, figures_of, judge, write_report
 from lead_scoring.salesforce.transfer import Row, Transfer
@@ -40,7 +40,7 @@ def sync(
     config_folder: Path,
     work: Path | None = None,
     dry_run: bool = False,
-    approved: bool = False,
+    approved_changes: int = 0,
     retry_parked: bool = False,
 ) -> StageOutput:
     """Write to Salesforce what changed in the scores since the org last accepted a value.
@@ -54,7 +54,8 @@ def sync(
     :param scores: Parquet files with the columns of ``lead_scores``, all of the day ``as_of``.
     :param work: folder for ``report.json`` and ``not_accepted.parquet``; without it the output has no files.
     :param dry_run: say what would change, send nothing.
-    :param approved: a person has seen that more leads than ``max_bucket_change_share`` change bucket.
+    :param approved_changes: so many leads may change bucket although it is more than ``max_bucket_change_share``: what
+        a person was shown and agreed to.
     :param retry_parked: send values again that the org refused, after the reason was removed in the org.
     :returns: counts leads = unchanged + parked + changed, changed = accepted + rejected + exhausted + unprocessed.
     :raises BadInput: the org is not ready, or the scores are older than those last synced.
@@ -74,7 +75,7 @@ def sync(
         transfer = Transfer(client, warehouse, state, mapped, sql_folder, folder) if client and not dry_run else None
         interrupted = transfer.settle() if transfer else unfinished_run(state)
         if not dry_run:
-            _refuse_older(state, as_of)
+            _refuse_older(ledger.latest_day(ledger.query(warehouse, sql_folder, "salesforce_run_summary")), as_of)
         diff = compare(
             scores,
             ledger.query(warehouse, sql_folder, "salesforce_lead_state"),
@@ -90,7 +91,7 @@ def sync(
             figures["dry_run_reason"] = "no row has a Salesforce id" if no_ids else "asked for, nothing was sent"
             output = write_report(folder, counts_of(diff, None, set()), figures, None)
         else:
-            _check_blast_radius(diff, settings, approved)
+            _check_blast_radius(diff, settings, approved_changes)
             sequences = _send(transfer, diff, fields, run_key, as_of)
             if ledger.TABLE not in warehouse.tables() or warehouse.partition(ledger.TABLE, run_key) is None:
                 ledger.write(warehouse, sql_folder, run_key, 0, [], folder)  # that nothing changed is on record too
@@ -103,12 +104,13 @@ def sync(
     return output if work else replace(output, files={})
 
 
-def _check_blast_radius(diff: Diff, settings: SalesforceSettings, approved: bool) -> None:
-    if diff.bucket_change_share > settings.max_bucket_change_share and not approved:
+def _check_blast_radius(diff: Diff, settings: SalesforceSettings, approved_changes: int) -> None:
+    changes = sum(diff.bucket_changes.values())
+    if diff.bucket_change_share > settings.max_bucket_change_share and changes > approved_changes:
         raise CheckFailed(
-            f"{sum(diff.bucket_changes.values())} of {diff.leads} leads would change bucket "
-            f"({diff.bucket_change_share:.1%}; setting salesforce.max_bucket_change_share is "
-            f"{settings.max_bucket_change_share:.0%}); look at a dry run, then approve"
+            f"{changes} of {diff.leads} leads would change bucket ({diff.bucket_change_share:.1%}; setting "
+            f"salesforce.max_bucket_change_share is {settings.max_bucket_change_share:.0%}, approved are "
+            f"{approved_changes}); look at a dry run, then sync with --approve {changes} (in Airflow: clear the task)"
         )
 
 
@@ -120,10 +122,9 @@ def _columns(scores: Sequence[Path]) -> list[str]:
     return list(pq.read_schema(scores[0]).names)
 
 
-def _refuse_older(state: ObjectStore, as_of: dt.date) -> None:
+def _refuse_older(latest: dt.date | None, as_of: dt.date) -> None:
     """Yesterday's scores must not replace today's because somebody cleared an old task."""
-    latest = active(state)[0]["as_of"]
-    if latest and as_of.isoformat() < latest:
+    if latest and as_of < latest:
         raise BadInput(
             f"scores of {as_of} are older than those of {latest}, which the org has; to go back use `sync undo`"
         )
@@ -135,7 +136,7 @@ def _send(transfer: Transfer, diff: Diff, fields: Sequence[MappedField], run_key
     sequences = set()
     for start in range(0, diff.changes.num_rows, size):
         rows = _plan(transfer, diff.changes.slice(start, size).to_pylist(), fields, run_key, as_of)
-        sequences.add(transfer.run(run_key, "sync", as_of.isoformat(), rows))
+        sequences.add(transfer.run(run_key, ledger.SYNC, as_of.isoformat(), rows))
     return sequences
 
 
@@ -154,7 +155,7 @@ def _plan(
             "run_key": run_key,
             "sequence": 0,
             "as_of": as_of,
-            "operation": "sync",
+            "operation": ledger.SYNC,
             "lead_id": change["lead_id"],
             "payload_digest": change["digest"],
             "previous_values": canonical_json(previous).decode(),

@@ -66,13 +66,13 @@ def undo(
             raise NotFound(f"the ledger has no run {run_key!r}; `sync status` lists the runs")
         found = ledger.query(warehouse, sql_folder, "salesforce_undo_rows", run_key=run_key)
         entries = found.to_pylist() if found is not None else []
-        undo_key = f"undo-{run_key}"
+        undo_key = ledger.undo_key(run_key)
         rows, left = _plan(client, entries, fields, run_key, undo_key)
         check_quota(client, len(rows))
         if not dry_run:
             for start in range(0, len(rows), settings.rows_per_job):
                 part = rows[start : start + settings.rows_per_job]
-                transfer.run(undo_key, "undo", part[0]["as_of"].isoformat(), part)
+                transfer.run(undo_key, ledger.UNDO, part[0]["as_of"].isoformat(), part)
         output = _report(rows, left, len(entries), settings, folder, dry_run)
     return output if work else replace(output, files={})
 
@@ -120,7 +120,7 @@ def _row(
         "run_key": undo_key,
         "sequence": 0,
         "as_of": entry["as_of"],
-        "operation": "undo",
+        "operation": ledger.UNDO,
         "lead_id": entry["lead_id"],
         "payload_digest": digest_of([field for field in fields if field.name in now], after),
         "previous_values": canonical_json({name: now[name] for name in restored}).decode(),

@@ -3,15 +3,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
-
+from lead_scoring_airflow.operators.approval import RequiredApprovalOperator
 from lead_scoring_airflow.operators.stage import as_bool
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class ApproveReleaseOperator(ApprovalOperator):
+class ApproveReleaseOperator(RequiredApprovalOperator):
     """Wait for a person in the Airflow UI, but only when the run asks for it.
 
     Not asked: the task is skipped and the release goes on (what follows has the trigger rule ``none_failed``).
@@ -20,11 +19,11 @@ class ApproveReleaseOperator(ApprovalOperator):
     :param require_approval: whether to wait (templated).
     """
 
-    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "require_approval")
+    template_fields: Sequence[str] = (*RequiredApprovalOperator.template_fields, "require_approval")
     ui_color = "#fdf3d8"
 
     def __init__(self, *, require_approval: bool | str, **kwargs: Any) -> None:
-        super().__init__(fail_on_reject=True, defaults=self.REJECT, **kwargs)
+        super().__init__(**kwargs)
         self.require_approval = require_approval
 
     def execute(self, context: Context) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from lead_scoring_airflow.operators.stage import StageOperator, as_bool
@@ -15,18 +16,20 @@ if TYPE_CHECKING:
 class MaterializeFeaturesOperator(StageOperator):
     """Compute the feature table as of a date, or check and take in a ready one.
 
-    :param as_of: ISO date (templated); empty takes the configured default or the day of the run.
+    :param as_of: ISO date (templated); empty takes the configured default, or else ``run_day``.
+    :param run_day: ISO date of the day that the run belongs to (templated); nothing later is known yet.
     :param feature_set: a name in the feature catalog, empty for the configured one, or ``champion`` for the set that
         the production model was trained on (templated).
     :param features: path of a ready feature table; empty computes from the source tables (templated).
     :param scorable_only: leave out the labelled leads: enough to score with, not to train on.
     """
 
-    template_fields: Sequence[str] = ("as_of", "feature_set", "features", "scorable_only")
+    template_fields: Sequence[str] = ("as_of", "run_day", "feature_set", "features", "scorable_only")
 
     def __init__(
         self,
         *,
+        run_day: str,
         as_of: str = "",
         feature_set: str = "",
         features: str = "",
@@ -35,12 +38,13 @@ class MaterializeFeaturesOperator(StageOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.as_of = as_of
+        self.run_day = run_day
         self.feature_set = feature_set
         self.features = features
         self.scorable_only = scorable_only
 
     def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
-        as_of = pipeline.as_of(self.as_of, context["dag_run"].run_after.date())
+        as_of = pipeline.as_of(self.as_of, date.fromisoformat(self.run_day))
         return pipeline.materialize_features(
             as_of,
             feature_set=self.feature_set,

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
-
 from lead_scoring_airflow.links import SalesforceLink
+from lead_scoring_airflow.operators.approval import RequiredApprovalOperator
 from lead_scoring_airflow.operators.stage import as_bool, make_pipeline, manifest, reported_errors
 
 if TYPE_CHECKING:
@@ -16,13 +15,16 @@ if TYPE_CHECKING:
     from lead_scoring.stage import Manifest
 
 
-class SyncSalesforceOperator(ApprovalOperator):
+XCOM_ASKED = "asked"  # what the person who approves was shown; Airflow keeps it while the task waits
+
+
+class SyncSalesforceOperator(RequiredApprovalOperator):
     """Send the scores that changed to Salesforce, through Bulk API 2.0.
 
     The login is the Airflow connection named in the settings (``salesforce.conn_id``). When more leads than
     ``salesforce.max_bucket_change_share`` would change their bucket, the task waits for a person's approval in the UI
-    before it sends anything; no answer in time is a no. Fails when the org rejects more rows than the settings allow;
-    rejected rows are in the ledger with Salesforce's message.
+    before it sends anything: no answer in time is a no, and a yes holds for as many changes as were shown. Fails when
+    the org rejects more rows than the settings allow; rejected rows are in the ledger with Salesforce's message.
 
     :param features: manifest of ``materialize_features`` (templated).
     :param published: manifest of ``publish_scores`` (templated).
@@ -30,7 +32,7 @@ class SyncSalesforceOperator(ApprovalOperator):
     :param response_timeout: how long a person has to approve.
     """
 
-    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "features", "published", "dry_run")
+    template_fields: Sequence[str] = (*RequiredApprovalOperator.template_fields, "features", "published", "dry_run")
     operator_extra_links = (SalesforceLink(),)
     ui_color = "#e8eef7"
 
@@ -45,8 +47,6 @@ class SyncSalesforceOperator(ApprovalOperator):
     ) -> None:
         super().__init__(
             subject="Many leads would change their bucket in Salesforce",
-            defaults=self.REJECT,
-            fail_on_reject=True,
             response_timeout=response_timeout,
             **kwargs,
         )
@@ -63,6 +63,7 @@ class SyncSalesforceOperator(ApprovalOperator):
             plan = self._sync(pipeline, dry_run=True)
             if plan.figures["needs_approval"]:
                 self.body = _question(plan)
+                context["ti"].xcom_push(key=XCOM_ASKED, value=_bucket_changes(plan))
                 return super().execute(context)
             # A refusal by the org is never tried again by itself, so a later try is a person's, after the mend.
             return self._sync(pipeline, retry_parked=context["ti"].try_number > 1).to_dict()
@@ -70,10 +71,11 @@ class SyncSalesforceOperator(ApprovalOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         super().execute_complete(context, event)
         with reported_errors(context):
-            return self._sync(make_pipeline(), approved=True).to_dict()
+            agreed = context["ti"].xcom_pull(task_ids=self.task_id, key=XCOM_ASKED)
+            return self._sync(make_pipeline(), approved_changes=agreed).to_dict()
 
     def _sync(
-        self, pipeline: Pipeline, *, dry_run: bool = False, approved: bool = False, retry_parked: bool = False
+        self, pipeline: Pipeline, *, dry_run: bool = False, approved_changes: int = 0, retry_parked: bool = False
     ) -> Manifest:
         from airflow.providers.salesforce.hooks.salesforce import SalesforceHook
 
@@ -89,11 +91,16 @@ class SyncSalesforceOperator(ApprovalOperator):
             manifest(self.published),
             salesforce,
             dry_run=dry_run,
-            approved=approved,
+            approved_changes=approved_changes,
             retry_parked=retry_parked,
         )
         self.log.info("sync%s %s: %s", " (dry run)" if dry_run else "", made.key, dict(made.counts))
         return made
+
+
+def _bucket_changes(plan: Manifest) -> int:
+    """How many leads would change their bucket."""
+    return sum(plan.figures["bucket_changes"].values())
 
 
 def _question(plan: Manifest) -> str:
