@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, CronTriggerTimetable
 
 from lead_scoring_airflow.defaults import AS_OF, AS_OF_PARAM, DEFAULT_ARGS, RUN_DAY, dry_run_param
 from lead_scoring_airflow.delivery import deliver
@@ -26,7 +26,7 @@ from lead_scoring_airflow.operators.materialize_features import MaterializeFeatu
 with DAG(
     dag_id="lead_scoring_daily",
     description="Score every open lead with the production model and sync Salesforce",
-    schedule="0 5 * * *",  # UTC: done before the first sales team in Europe starts
+    schedule=CronTriggerTimetable("0 5 * * *", timezone="UTC"),  # done before the first sales team in Europe starts
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,

@@ -17,7 +17,7 @@ killed at any moment, and returns a small manifest: open **XCom** on a task to s
 | `publish_scores` | the day's `lead_features` and `lead_scores` | rows are missing, doubled, or out of range |
 | `sync_salesforce` | changed scores in Salesforce | the org is down or rejects too many rows |
 
-A red task says why in its XCom `error` and in the last line of its log. Bad data fails at once; a service that does not
+A red task says why in one line, in its XCom `error`. Bad data fails at once; a service that does not
 answer is tried again. After the mend, clear the red task: what is finished is not done again.
 """
 
@@ -36,6 +36,7 @@ from lead_scoring_airflow.defaults import (
     FEATURE_SETS,
     RUN_DAY,
     dry_run_param,
+    figures_of,
 )
 from lead_scoring_airflow.delivery import deliver
 from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
@@ -122,8 +123,8 @@ with DAG(
         task_id="approve_release",
         require_approval="{{ params.require_approval }}",
         subject="Release {{ ti.xcom_pull('hash_version')['figures']['version_id'] }}?",
-        body="Figures: {{ ti.xcom_pull('hash_version')['figures']['performance'] }}\n\n"
-        "Gate: {{ ti.xcom_pull('hash_version')['figures']['gate']['reasons'] | join('; ') }}\n\n"
+        body=figures_of("hash_version")
+        + "- Gate: {{ ti.xcom_pull('hash_version')['figures']['gate']['reasons'] | join('; ') }}\n\n"
         "The Model card button on hash_version has the rest.",
         response_timeout=timedelta(days=1),
         doc_md="Skipped unless the run asks for an approval. No answer in a day is a no.",

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from lead_scoring_airflow.defaults import DEFAULT_ARGS
+from lead_scoring_airflow.defaults import DEFAULT_ARGS, figures_of
 from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
 from lead_scoring_airflow.operators.rollback_registry import PlanRollbackOperator, RollbackRegistryOperator
 
@@ -49,8 +49,8 @@ with DAG(
         require_approval="{{ params.require_approval }}",
         subject="Replace {{ ti.xcom_pull('plan_rollback')['figures']['from'] }} "
         "by {{ ti.xcom_pull('plan_rollback')['figures']['to'] }}?",
-        body="Reason: {{ params.reason }}\n\n"
-        "Figures of the restored model: {{ ti.xcom_pull('plan_rollback')['figures']['performance'] }}",
+        body="Reason: {{ params.reason }}\n\nThe restored model, when it was released:\n\n"
+        + figures_of("plan_rollback"),
         response_timeout=timedelta(hours=4),
         doc_md="Waits for a person. No answer in four hours is a no.",
     )

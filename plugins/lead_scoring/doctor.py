@@ -92,13 +92,15 @@ def _buckets(pipeline: Pipeline) -> Iterator[Check]:
 
 
 def _freshness(pipeline: Pipeline, today: dt.date) -> Iterator[Check]:
-    days = pipeline.score_days()
-    if not days:
+    from lead_scoring.scoring import newest_scores
+
+    newest = newest_scores(pipeline.warehouse)
+    if newest is None:
         yield Check("freshness", WARN, "no scores were published yet; run lead_scoring_daily")
         return
-    age = (today - dt.date.fromisoformat(max(days))).days
+    age = (today - newest).days
     limit = pipeline.settings.scoring.expires_after_days
-    message = f"newest scores are as of {max(days)}, {age} days old"
+    message = f"newest scores are as of {newest}, {age} days old"
     if age > limit:
         yield Check("freshness", WARN, f"{message}; scores expire after {limit} days: run lead_scoring_daily")
     else:

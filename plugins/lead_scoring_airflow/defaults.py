@@ -26,6 +26,11 @@ RETRY_POLICY = ExceptionRetryPolicy(
             action=RetryAction.FAIL,
             reason="The input or a check says no; a retry would say the same.",
         ),
+        RetryRule(
+            exception=["airflow.sdk.exceptions.AirflowNotFoundException"],
+            action=RetryAction.FAIL,
+            reason="A connection is missing; a retry would miss it too.",
+        ),
     ]
 )
 
@@ -39,13 +44,13 @@ DEFAULT_ARGS: dict[str, Any] = {
     "execution_timeout": timedelta(hours=2),
 }
 
-# The day that a run belongs to. Of the schedule and of a backfill it is the day before the logical date: that day is
-# complete, so a replay reads the same rows. Runs through REST and assets have no logical date, so `ds` is never used.
-_DAY_BEFORE = "(logical_date - macros.timedelta(days=1)).date()"
-RUN_DAY = "{{ " + _DAY_BEFORE + " if dag_run.run_type in ('scheduled', 'backfill') else dag_run.run_after.date() }}"
-# What a run looks from. Empty, the library takes the configured default (the laptop's sample has one day) or the day of
-# the run; a backfill names its days.
-AS_OF = "{{ params.as_of or (" + _DAY_BEFORE + " if dag_run.run_type == 'backfill' else '') }}"
+# The day (UTC) that a run belongs to. A run by hand, through REST or by an asset may have no logical date, or any.
+RUN_DAY = "{{ (logical_date if dag_run.run_type in ('scheduled', 'backfill') else dag_run.run_after).date() }}"
+# What a run looks from. Empty, the library takes the configured default (the laptop's sample has one day) or the last
+# complete day; a backfill names its days.
+AS_OF = (
+    "{{ params.as_of or ((logical_date - macros.timedelta(days=1)).date() if dag_run.run_type == 'backfill' else '') }}"
+)
 # A backfill fills the tables; what it finds is older than what Salesforce shows.
 DRY_RUN = "{{ params.dry_run_sync or dag_run.run_type == 'backfill' }}"
 
@@ -54,7 +59,8 @@ AS_OF_PARAM = Param(
     type=["null", "string"],
     format="date",
     title="As-of date",
-    description="The day the run looks at the world from. Nothing recorded later is read. Empty: the day of the run.",
+    description="The day the run looks at the world from. Nothing recorded later is read. "
+    "Empty: the last complete day (UTC).",
 )
 
 
@@ -65,3 +71,16 @@ def dry_run_param() -> Param:
         title="Dry-run the sync",
         description="Show what would change in Salesforce and send nothing.",
     )
+
+
+def figures_of(task_id: str) -> str:
+    """The document's figures of the model that a task returned, as a Markdown list (a template) for who approves it."""
+    template = """{% set found = ti.xcom_pull('TASK')['figures']['performance'] -%}
+- AUC-ROC {{ '%.3f' | format(found.test_auc_roc) if found.test_auc_roc is not none else 'unknown' }}
+- AUC-PR {{ '%.3f' | format(found.test_auc_pr) if found.test_auc_pr is not none else 'unknown' }}
+{% if found.top_decile_rate is not none -%}
+- The best tenth converts at {{ '%.1f' | format(100 * found.top_decile_rate) }} %, \
+{{ '%.1f' | format(found.top_decile_lift) }} times the rate of all, {{ '%.1f' | format(100 * found.baseline_rate) }} %
+{% endif -%}
+"""
+    return template.replace("TASK", task_id)

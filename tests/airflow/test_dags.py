@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +62,8 @@ def test_the_release_chains_the_stages_in_order(dags):
 
 def test_the_daily_run_chains_the_stages_in_order(dags):
     assert in_order(dags["lead_scoring_daily"], DAILY)
-    assert dags["lead_scoring_daily"].schedule == "0 5 * * *"
+    schedule = dags["lead_scoring_daily"].schedule
+    assert (schedule.expression, str(schedule.timezone)) == ("0 5 * * *", "UTC")
 
 
 def test_every_dag_has_tags_docs_and_one_run_at_a_time(dags):
@@ -152,9 +154,9 @@ def test_links_lead_from_the_tasks_to_the_model_card_and_to_salesforce(dags):
 @pytest.mark.parametrize(
     ("run_type", "asked", "as_of", "run_day"),
     [
-        ("scheduled", None, "", "2025-01-09"),  # 05:00 of the 10th looks from the end of the 9th
-        ("backfill", None, "2025-01-09", "2025-01-09"),  # also where the laptop has a day of its own
-        ("backfill", "2024-12-21", "2024-12-21", "2025-01-09"),
+        ("scheduled", None, "", "2025-01-10"),  # the library takes the day before: it is complete
+        ("backfill", None, "2025-01-09", "2025-01-10"),  # also where the laptop has a day of its own
+        ("backfill", "2024-12-21", "2024-12-21", "2025-01-10"),
         ("manual", None, "", "2025-01-11"),
         ("manual", "2024-12-21", "2024-12-21", "2025-01-11"),
     ],
@@ -170,3 +172,40 @@ def test_what_day_a_run_looks_from(run_type, asked, as_of, run_day):
     }
     assert jinja2.Template(AS_OF).render(context) == as_of
     assert jinja2.Template(RUN_DAY).render(context) == run_day
+
+
+@pytest.mark.parametrize(
+    ("run_type", "asked", "dry"),
+    [("scheduled", False, "False"), ("manual", False, "False"), ("manual", True, "True"), ("backfill", False, "True")],
+)
+def test_a_backfill_sends_nothing(run_type, asked, dry):
+    from lead_scoring_airflow.defaults import DRY_RUN
+
+    context = {"params": SimpleNamespace(dry_run_sync=asked), "dag_run": SimpleNamespace(run_type=run_type)}
+    assert jinja2.Template(DRY_RUN).render(context) == dry
+
+
+@pytest.mark.parametrize("intervals", ["True", "False"])
+def test_the_morning_does_not_depend_on_how_the_deployment_counts_intervals(intervals):
+    code = "from lead_scoring_daily import dag; print(type(dag.timetable).__name__)"
+    environment = {**os.environ, "AIRFLOW__SCHEDULER__CREATE_CRON_DATA_INTERVALS": intervals}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "dags", env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == "CronTriggerTimetable"
+
+
+def test_who_approves_sees_rounded_figures_or_that_there_are_none():
+    from lead_scoring_airflow.defaults import figures_of
+
+    found = {
+        "test_auc_roc": 0.70021, "test_auc_pr": None, "top_decile_lift": 3.0286, "baseline_rate": 0.042,
+        "top_decile_rate": 0.1272,
+    }  # fmt: skip
+    task = SimpleNamespace(xcom_pull=lambda task_id: {"figures": {"performance": found}})
+    text = jinja2.Template(figures_of("hash_version")).render(ti=task)
+    assert text.splitlines() == [
+        "- AUC-ROC 0.700",
+        "- AUC-PR unknown",
+        "- The best tenth converts at 12.7 %, 3.0 times the rate of all, 4.2 %",
+    ]

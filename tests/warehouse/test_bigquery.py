@@ -47,9 +47,11 @@ def field(name: str) -> bigquery.SchemaField:
 class Client:
     def __init__(self, error: Exception | None = None) -> None:
         self.error, self.queries, self.loads, self.deleted = error, [], [], []  # type: ignore[var-annotated]
+        self.expiries_after: list[int] = []  # how many loads were done when the table was given its end
 
     def query(self, sql: str, job_config: Any, timeout: float) -> Job:
         assert timeout == 7
+        assert job_config.job_timeout_ms == "60000"  # the service ends it, also if nobody is left to cancel
         if self.error:
             raise self.error
         self.queries.append((sql, {item.name: (item.type_, item.value) for item in job_config.query_parameters}))
@@ -57,6 +59,7 @@ class Client:
 
     def load_table_from_file(self, stream: Any, target: str, job_config: Any, timeout: float) -> Job:
         assert timeout == 7
+        assert job_config.job_timeout_ms == "60000"
         self.loads.append((target, job_config.write_disposition))
         return Job(Rows())
 
@@ -69,6 +72,8 @@ class Client:
 
     def update_table(self, table: Any, fields: list[str], timeout: float) -> None:
         assert fields == ["expires"]
+        assert table.expires > dt.datetime.now(dt.UTC)
+        self.expiries_after.append(len(self.loads))
 
     def delete_table(self, address: str, not_found_ok: bool, timeout: float) -> None:
         self.deleted.append(address)
@@ -115,6 +120,7 @@ def test_a_partition_is_loaded_aside_and_swapped_in_one_transaction(tmp_path: Pa
     assert "DELETE FROM `p.d.lead_features` WHERE as_of = @part" in swap
     assert swap.index("DELETE") < swap.index("INSERT") < swap.index("COMMIT")
     assert client.deleted == list(staging)
+    assert client.expiries_after == [1]  # before the second file: a killed load leaves no table for ever
     assert info.rows == 2
 
 

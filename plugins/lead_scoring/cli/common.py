@@ -43,7 +43,9 @@ def group(commands: Any, name: str, help_text: str) -> Any:
 
 
 def add_as_of(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--as-of", default="", metavar="DATE", help="the day to look from; empty: today (UTC)")
+    command.add_argument(
+        "--as-of", default="", metavar="DATE", help="the day to look from; empty: the last complete day (UTC)"
+    )
 
 
 def add_models(command: argparse.ArgumentParser) -> None:

@@ -71,11 +71,12 @@ class Clients:
     def as_of(self, text: str | dt.date | None, run_day: dt.date) -> dt.date:
         """The as-of date of a run.
 
-        :param text: ISO date, or empty for the configured default, or else the day of the run.
+        :param text: ISO date, or empty for the configured default, or else the last complete day: a day that is not
+            over would read other rows on a replay.
         :param run_day: the day (UTC) on which the run was asked for.
         :raises BadInput: not a date, or after ``run_day``: that world is not known yet.
         """
-        text = text or self.settings.features.default_as_of or run_day
+        text = text or self.settings.features.default_as_of or run_day - dt.timedelta(days=1)
         try:
             as_of = text if isinstance(text, dt.date) else dt.date.fromisoformat(text)
         except ValueError:

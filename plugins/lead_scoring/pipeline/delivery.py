@@ -98,15 +98,15 @@ class Delivery(Clients):
 
         :raises CheckFailed: the audit said no, or another version is in production by now.
         """
-        from lead_scoring.scoring import audit_scores, publish_partition
+        from lead_scoring.scoring import audit_scores, newest_scores, publish_partition
 
         if (champion := self.champion()) != version:
             raise CheckFailed(
                 f"the scores are of {version}, but {champion} is in production since; clear the run from its first task"
             )
         as_of = dt.date.fromisoformat(features.as_of)
-        before = max((day for day in self.score_days() if day < features.as_of), default=None)
-        previous = self.warehouse.partition("lead_scores", before) if before else None
+        before = newest_scores(self.warehouse, as_of)
+        previous = self.warehouse.partition("lead_scores", before.isoformat()) if before else None
         inputs = {
             "features": features.digest,
             "previous": previous.digest if previous else None,  # trends look back at it
@@ -132,13 +132,6 @@ class Delivery(Clients):
             published.fetch_all(self.runs, "scores/"), published.fetch(self.runs, "rejected.parquet"),
         )  # fmt: skip
         return published
-
-    def score_days(self) -> list[str]:
-        """ISO dates that have published scores."""
-        if "lead_scores" not in self.warehouse.tables():
-            return []
-        days = self.warehouse.partitions("lead_scores")
-        return [day for day in days if (found := self.warehouse.partition("lead_scores", day)) and found.rows]
 
     def sync_salesforce(
         self,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lead_scoring.scoring.batch import score_shard
     from lead_scoring.scoring.deployment import function_files
-    from lead_scoring.scoring.publish import audit_scores, publish_partition
+    from lead_scoring.scoring.publish import audit_scores, newest_scores, publish_partition
     from lead_scoring.scoring.scorer import LeadScorer
     from lead_scoring.scoring.why import why, why_all
 
@@ -19,13 +19,23 @@ _HOMES = {
     "LeadScorer": "scorer",
     "audit_scores": "publish",
     "function_files": "deployment",
+    "newest_scores": "publish",
     "publish_partition": "publish",
     "score_shard": "batch",
     "why": "why",
     "why_all": "why",
 }
 
-__all__ = ["LeadScorer", "audit_scores", "function_files", "publish_partition", "score_shard", "why", "why_all"]
+__all__ = [
+    "LeadScorer",
+    "audit_scores",
+    "function_files",
+    "newest_scores",
+    "publish_partition",
+    "score_shard",
+    "why",
+    "why_all",
+]
 
 
 def __getattr__(name: str) -> Any:

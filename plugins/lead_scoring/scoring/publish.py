@@ -68,10 +68,10 @@ def audit_scores(
     facts = {name: int(value) for name, value in found.to_pylist()[0].items()}
     if findings := _findings(facts, settings, run_key):
         raise CheckFailed(f"the scores of {as_of} (run {run_key}) were not published: {'; '.join(findings)}")
-    previous = _previous_day(warehouse, as_of)
+    previous = newest_scores(warehouse, as_of)  # a run of an older day compares with what was known then
     parts = warehouse.export(
         load_sql(sql, "lead_scores"),
-        {"run_key": run_key, "previous": previous},
+        {"run_key": run_key, "previous": previous or dt.date.fromisoformat(BEFORE_ALL)},
         work / "scores",
         settings.features.rows_per_shard,
     )
@@ -92,7 +92,7 @@ def audit_scores(
         counts=counts | trends,
         figures={
             "buckets": {label: facts[_column(label)] for label in BUCKETS},
-            "previous": None if previous == dt.date.fromisoformat(BEFORE_ALL) else previous.isoformat(),
+            "previous": previous.isoformat() if previous else None,
             "version": version,
             "run_key": run_key,
         },
@@ -172,14 +172,16 @@ def _ensure_published_table(warehouse: Warehouse, work: Path) -> None:
         warehouse.replace_partition(TABLE, BEFORE_ALL, [empty])
 
 
-def _previous_day(warehouse: Warehouse, as_of: dt.date) -> dt.date:
-    """The last day before this one that has scores: a run of an older day compares with what was known then."""
-    days = [day for day in warehouse.partitions(TABLE, key="as_of") if day < as_of.isoformat()]
+def newest_scores(warehouse: Warehouse, before: dt.date = dt.date.max) -> dt.date | None:
+    """The last day before this one that has published scores. Looks at days from the newest on until one has rows."""
+    if TABLE not in warehouse.tables():
+        return None
+    days = [day for day in warehouse.partitions(TABLE, key="as_of") if day < before.isoformat()]
     for day in sorted(days, reverse=True):
         info = warehouse.partition(TABLE, day)
         if info is not None and info.rows:
             return dt.date.fromisoformat(day)
-    return dt.date.fromisoformat(BEFORE_ALL)
+    return None
 
 
 def _trends(parts: Sequence[Path]) -> dict[str, int]:

@@ -193,14 +193,17 @@ class BigQueryWarehouse:
     def _load(self, staging: str, files: Sequence[Path]) -> None:
         from google.cloud import bigquery
 
-        config = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND")
-        for path in files:
+        config = bigquery.LoadJobConfig(
+            source_format="PARQUET", write_disposition="WRITE_APPEND", job_timeout_ms=self.job_timeout * 1000
+        )
+        for number, path in enumerate(files):
             with path.open("rb") as stream:
                 job = self.client.load_table_from_file(stream, staging, job_config=config, timeout=self.timeout)
             self._finish(job)
-        table = self.client.get_table(staging, timeout=self.timeout)
-        table.expires = dt.datetime.now(dt.UTC) + dt.timedelta(hours=STAGING_HOURS)
-        self.client.update_table(table, ["expires"], timeout=self.timeout)
+            if number == 0:  # from here on BigQuery removes the table if this process cannot
+                table = self.client.get_table(staging, timeout=self.timeout)
+                table.expires = dt.datetime.now(dt.UTC) + dt.timedelta(hours=STAGING_HOURS)
+                self.client.update_table(table, ["expires"], timeout=self.timeout)
 
     def _rows(self, sql: str, params: Mapping[str, SqlValue] | None) -> Any:
         if found := lint(sql):
@@ -212,6 +215,7 @@ class BigQueryWarehouse:
         from google.cloud import bigquery
 
         config = bigquery.QueryJobConfig(
+            job_timeout_ms=self.job_timeout * 1000,  # ends the job also if this process is killed
             default_dataset=f"{self.project}.{self.dataset}",
             query_parameters=[
                 bigquery.ScalarQueryParameter(name, _parameter_type(value), value) for name, value in params.items()

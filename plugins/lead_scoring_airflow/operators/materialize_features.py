@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class MaterializeFeaturesOperator(StageOperator):
     """Compute the feature table as of a date, or check and take in a ready one.
 
-    :param as_of: ISO date (templated); empty takes the configured default, or else ``run_day``.
+    :param as_of: ISO date (templated); empty takes the configured default or the last complete day.
     :param run_day: ISO date of the day that the run belongs to (templated); nothing later is known yet.
     :param feature_set: a name in the feature catalog, empty for the configured one, or ``champion`` for the set that
         the production model was trained on (templated).

@@ -20,9 +20,11 @@ XCOM_ERROR = "error"
 class StageOperator(BaseOperator):
     """Base of the operators. A subclass names its arguments and calls one method of the pipeline.
 
-    ``execute`` returns the stage's manifest as a dict: paths, digests, counts and figures, never data. When the library
-    refuses, its one-line message is pushed under the XCom key ``error`` before the task fails, so that a person need
-    not search the log.
+    ``execute`` returns the stage's manifest as a dict: paths, digests, counts and figures, never data. When it fails,
+    one line of why is pushed under the XCom key ``error``, so that a person need not search the log.
+
+    :raises BadInput: the run was triggered with a parameter that its DAG does not have: a misspelt ``dry_run_sync``
+        must not send anything.
     """
 
     ui_color = "#e8eef7"
@@ -33,6 +35,7 @@ class StageOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         with reported_errors(context):
+            _refuse_unknown_params(context)
             manifest = self.stage(make_pipeline(), context)
         self.log.info("%s %s: %s", manifest.stage, manifest.key, dict(manifest.counts) or dict(manifest.figures))
         return manifest.to_dict()
@@ -46,7 +49,7 @@ def make_pipeline() -> Pipeline:
 
 
 class reported_errors:  # noqa: N801 - reads as a statement
-    """``with reported_errors(context):`` keeps the library's message where the UI and scripts find it."""
+    """``with reported_errors(context):`` keeps the error's one line where the UI and scripts find it."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -59,6 +62,17 @@ class reported_errors:  # noqa: N801 - reads as a statement
 
         if isinstance(error, LeadScoringError):
             self.context["ti"].xcom_push(key=XCOM_ERROR, value=str(error))
+        elif isinstance(error, Exception):  # waiting for a person is none
+            line = (str(error).splitlines() or [""])[0]
+            self.context["ti"].xcom_push(key=XCOM_ERROR, value=f"{type(error).__name__}: {line}; see the log")
+
+
+def _refuse_unknown_params(context: Context) -> None:
+    known = context["dag"].params
+    if unknown := sorted(set(context["dag_run"].conf or {}) - set(known)):
+        from lead_scoring.errors import BadInput
+
+        raise BadInput(f"trigger parameter {unknown[0]!r} is unknown; this DAG has {', '.join(sorted(known))}")
 
 
 def manifest(data: Mapping[str, Any]) -> Manifest:

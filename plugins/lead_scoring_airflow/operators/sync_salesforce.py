@@ -58,21 +58,28 @@ class SyncSalesforceOperator(RequiredApprovalOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         with reported_errors(context):
             pipeline = make_pipeline()
+            retry_parked = self._cleared(context)
+            plan = self._sync(pipeline, dry_run=True, retry_parked=retry_parked)
             if as_bool(self.dry_run):
-                return self._sync(pipeline, dry_run=True).to_dict()
-            plan = self._sync(pipeline, dry_run=True)
+                return plan.to_dict()
             if plan.figures["needs_approval"]:
                 self.body = _question(plan)
                 context["ti"].xcom_push(key=XCOM_ASKED, value=_bucket_changes(plan))
                 return super().execute(context)
-            # A refusal by the org is never tried again by itself, so a later try is a person's, after the mend.
-            return self._sync(pipeline, retry_parked=context["ti"].try_number > 1).to_dict()
+            return self._sync(pipeline, retry_parked=retry_parked).to_dict()
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         super().execute_complete(context, event)
         with reported_errors(context):
             agreed = context["ti"].xcom_pull(task_ids=self.task_id, key=XCOM_ASKED)
-            return self._sync(make_pipeline(), approved_changes=agreed).to_dict()
+            return self._sync(make_pipeline(), approved_changes=agreed, retry_parked=self._cleared(context)).to_dict()
+
+    def _cleared(self, context: Context) -> bool:
+        """Whether a person cleared the task, after the mend: then what the org refused is sent again.
+
+        Airflow's own retries do not: clearing adds new tries to those that the task has.
+        """
+        return bool(context["ti"].max_tries > (self.retries or 0))
 
     def _sync(
         self, pipeline: Pipeline, *, dry_run: bool = False, approved_changes: int = 0, retry_parked: bool = False
