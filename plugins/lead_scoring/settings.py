@@ -80,6 +80,12 @@ class BucketSettings:
     capacity: tuple[float, ...]
     max_share_in_one: float
     on_degenerate: str
+    on_not_better: str
+
+    def __post_init__(self) -> None:
+        for name in ("on_degenerate", "on_not_better"):
+            if (value := getattr(self, name)) not in {"refuse", "warn"}:
+                raise BadInput(f"setting buckets.{name} is {value!r}; it must be refuse or warn")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import xgboost as xgb
 
-from lead_scoring.calibration import calibrate_stage, unreachable
+from lead_scoring.calibration import bucket_findings, calibrate_stage, unreachable
 from lead_scoring.catalog import FeatureSet, FeatureSpec
 from lead_scoring.errors import BadInput
 from lead_scoring.model.buckets import BucketPolicy
@@ -161,18 +161,70 @@ def test_a_policy_whose_higher_buckets_convert_no_better_is_a_finding(
     target = np.where(holdout, worst, table["target"].to_numpy()).astype(np.int8)
     pq.write_table(table.set_column(3, "target", pa.array(target)), trained["scores.parquet"])
     output = _run(trained, calibration_settings, bucket_settings, tmp_path / "work")
-    assert "bucket_not_better" in {finding["code"] for finding in output.figures["findings"]}
+    codes = {finding["code"] for finding in output.figures["findings"]}
+    assert {"bucket_cut_says_nothing", "bucket_worse_than_next"} <= codes
 
 
-def test_the_default_policy_has_no_finding_and_says_which_neighbours_overlap(
+def test_the_default_policy_has_no_finding_and_each_lead_one_bucket(
     trained, calibration_settings, bucket_settings, tmp_path
 ) -> None:
     output = _run(trained, calibration_settings, bucket_settings, tmp_path / "work")
     assert output.figures["findings"] == []
-    assert {warning["code"] for warning in output.figures["warnings"]} <= {"bucket_not_separable"}
     rows = output.figures["buckets"]["rows"]
     assert sum(row["leads"] for row in rows) == 2000
     assert rows[0]["from_score"] == pytest.approx(3 * output.figures["base_rate"])
+    said = {(warning["code"], warning["subject"]) for warning in output.figures["warnings"]}
+    assert said == {("bucket_not_separable", "Very Hot / Hot"), ("bucket_not_separable", "Hot / Warm")}
+
+
+def _buckets_of(*counts: tuple[int, int]) -> tuple[BucketPolicy, np.ndarray, np.ndarray]:
+    """Leads and conversions of Very Hot, Hot, Warm and Cold as a policy, scores and outcomes."""
+    scores = np.repeat([0.9, 0.6, 0.4, 0.1], [leads for leads, _ in counts])
+    target = np.concatenate([np.arange(leads) < positives for leads, positives in counts]).astype(np.int8)
+    return BucketPolicy("absolute", (0.7, 0.5, 0.3)), scores, target
+
+
+def _said(found: list[dict]) -> list[tuple[str, str]]:
+    return [(item["code"], item["subject"]) for item in found]
+
+
+def test_a_bucket_that_converts_worse_than_the_next_beyond_noise_stops_although_the_pooled_cuts_rise(
+    bucket_settings,
+) -> None:
+    """5 % above 30 %: each cut, pooled, still converts better than what lies below it."""
+    leads = _buckets_of((1000, 50), (1000, 300), (3000, 60), (5000, 50))
+    findings, warnings = bucket_findings(*leads, bucket_settings)
+    assert _said(findings) == [("bucket_worse_than_next", "Very Hot / Hot")]
+    assert "Very Hot converts at 5.00% (3.81% to 6.53%) and Hot at 30.00%" in findings[0]["message"]
+    assert "converts worse, beyond noise (50 and 300 conversions)" in findings[0]["message"]
+    assert warnings == []
+    tolerant = dataclasses.replace(bucket_settings, on_degenerate="warn")
+    assert bucket_findings(*leads, tolerant) == ([], findings)
+
+
+def test_a_bucket_that_is_no_better_within_noise_is_said_in_so_many_words_and_refused_if_so_configured(
+    bucket_settings,
+) -> None:
+    leads = _buckets_of((119, 10), (203, 21), (1000, 40), (1808, 20))
+    findings, warnings = bucket_findings(*leads, bucket_settings)
+    assert findings == []
+    assert _said(warnings) == [("bucket_not_better_than_next", "Very Hot / Hot")]
+    assert "converts no better; the difference is within noise (10 and 21 conversions)" in warnings[0]["message"]
+    assert "overlap" not in warnings[0]["message"]
+    strict = dataclasses.replace(bucket_settings, on_not_better="refuse")
+    assert bucket_findings(*leads, strict) == (warnings, [])
+
+
+def test_a_better_bucket_whose_interval_overlaps_is_said_and_one_beyond_noise_is_not(bucket_settings) -> None:
+    findings, warnings = bucket_findings(*_buckets_of((200, 22), (400, 36), (1000, 30), (3000, 20)), bucket_settings)
+    assert findings == []
+    assert _said(warnings) == [("bucket_not_separable", "Very Hot / Hot")]
+    assert "converts better, but the intervals overlap (22 and 36 conversions)" in warnings[0]["message"]
+
+
+def test_an_empty_bucket_does_not_part_its_neighbours(bucket_settings) -> None:
+    findings, _ = bucket_findings(*_buckets_of((1000, 50), (0, 0), (1000, 300), (9000, 50)), bucket_settings)
+    assert _said(findings) == [("bucket_worse_than_next", "Very Hot / Warm")]
 
 
 def test_the_document_s_own_thresholds_are_explained() -> None:

@@ -36,6 +36,7 @@ def test_a_relative_folder_starts_at_the_projects_root():
         ("LEAD_SCORING__NOTHING__POLICY", "lift", "LEAD_SCORING__NOTHING__POLICY is unknown"),
         ("LEAD_SCORING__TRAINING__SEED", "many", "training.seed is 'many'; it must be of type int"),
         ("LEAD_SCORING__BUCKETS__LIFT", "3", "buckets.lift is 3; it must be"),
+        ("LEAD_SCORING__BUCKETS__ON_NOT_BETTER", "stop", "buckets.on_not_better is .stop.; it must be refuse or warn"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_full_name(name, value, message):

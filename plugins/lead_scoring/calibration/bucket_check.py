@@ -12,7 +12,9 @@ from lead_scoring.model.buckets import BUCKETS, BucketPolicy
 from lead_scoring.settings import BucketSettings
 
 DEGENERATE = "bucket_degenerate"
-NOT_BETTER = "bucket_not_better"
+CUT_SAYS_NOTHING = "bucket_cut_says_nothing"
+WORSE = "bucket_worse_than_next"
+NOT_BETTER = "bucket_not_better_than_next"
 NOT_SEPARABLE = "bucket_not_separable"
 
 
@@ -55,14 +57,19 @@ def bucket_findings(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What stops a release, and what is only said.
 
-    Stopping, unless ``buckets.on_degenerate`` is ``warn``: more than ``max_share_in_one`` of the leads in one bucket,
-    or a cut above which leads convert no better than below it. Said only: neighbours whose intervals overlap, which is
-    the rule and not the exception with some 70 conversions.
+    Stopping, unless ``buckets.on_degenerate`` is ``warn``: more than ``max_share_in_one`` of the leads in one bucket; a
+    cut above which leads convert no better than below it; a bucket that converts worse than the next one beyond noise
+    (their 95 % intervals do not touch). A bucket that converts no better than the next one within noise stops a release
+    if ``buckets.on_not_better`` is ``refuse``. Said only: a better bucket whose interval overlaps that of the next one,
+    which is the rule and not the exception with some 70 conversions.
+
+    Neighbours are buckets with leads: an empty one between two others has no rate to compare.
 
     :returns: (findings, warnings), each ``{"code", "subject", "message", "figures"}``.
     """
     rows = bucket_table(policy, scores, target)
-    findings, warnings = [], []
+    findings: list[dict[str, Any]] = []
+    warnings: list[dict[str, Any]] = []
     fullest = max(rows, key=lambda row: float(row["share"]))
     if fullest["share"] > settings.max_share_in_one:
         reasons = unreachable(policy, scores)
@@ -77,36 +84,60 @@ def bucket_findings(
             ),
             "figures": {"share": fullest["share"], "highest_score": float(np.max(scores)), "cuts": list(policy.cuts)},
         })
+    findings += _cuts_that_say_nothing(policy, scores, target)
+    filled = [row for row in rows if row["leads"]]
+    for upper, lower in zip(filled, filled[1:], strict=False):
+        if (found := _neighbours(upper, lower)) is None:
+            continue
+        stops = found["code"] == WORSE or (found["code"] == NOT_BETTER and settings.on_not_better == "refuse")
+        (findings if stops else warnings).append(found)
+    if settings.on_degenerate == "warn":
+        return [], [*findings, *warnings]
+    return findings, warnings
+
+
+def _cuts_that_say_nothing(
+    policy: BucketPolicy, scores: NDArray[np.float64], target: NDArray[np.int8]
+) -> list[dict[str, Any]]:
+    """All leads above a cut against all below it: sees what small neighbours are too noisy to show."""
     codes = policy.assign(scores)
+    found = []
     for code, name in enumerate(BUCKETS[:-1]):
         above, below = codes <= code, codes > code
         if not above.any() or not below.any():
             continue
         better, worse = float(target[above].mean()), float(target[below].mean())
         if better <= worse:
-            findings.append({
-                "code": NOT_BETTER,
+            found.append({
+                "code": CUT_SAYS_NOTHING,
                 "subject": name,
                 "message": (
                     f"leads at or above the cut of {name} ({policy.cuts[code]:.4f}) convert at {better:.2%}, those "
-                    f"below at {worse:.2%}; a higher bucket must convert better: use fewer buckets or retrain"
+                    f"below at {worse:.2%}; leads above a cut must convert better: use fewer buckets or retrain"
                 ),
                 "figures": {"above": better, "below": worse, "leads_above": int(above.sum())},
             })
-    for upper, lower in zip(rows, rows[1:], strict=False):
-        if not upper["leads"] or not lower["leads"]:
-            continue
-        if upper["low"] <= lower["high"]:
-            warnings.append({
-                "code": NOT_SEPARABLE,
-                "subject": f"{upper['bucket']} / {lower['bucket']}",
-                "message": (
-                    f"{upper['bucket']} converts at {upper['rate']:.2%} ({upper['low']:.2%} to {upper['high']:.2%}) "
-                    f"and {lower['bucket']} at {lower['rate']:.2%} ({lower['low']:.2%} to {lower['high']:.2%}): "
-                    f"the intervals overlap with {upper['positives']} and {lower['positives']} conversions"
-                ),
-                "figures": {"upper": upper["rate"], "lower": lower["rate"]},
-            })
-    if settings.on_degenerate == "warn":
-        return [], [*findings, *warnings]
-    return findings, warnings
+    return found
+
+
+def _neighbours(upper: dict[str, Any], lower: dict[str, Any]) -> dict[str, Any] | None:
+    """What there is to say of two neighbouring buckets; None if the upper one is better beyond noise."""
+    rates = (
+        f"{upper['bucket']} converts at {upper['rate']:.2%} ({upper['low']:.2%} to {upper['high']:.2%}) "
+        f"and {lower['bucket']} at {lower['rate']:.2%} ({lower['low']:.2%} to {lower['high']:.2%})"
+    )
+    counts = f"{upper['positives']} and {lower['positives']} conversions"
+    if upper["high"] < lower["low"]:
+        code, said = WORSE, f"the better bucket converts worse, beyond noise ({counts}): use fewer buckets or retrain"
+    elif upper["rate"] <= lower["rate"]:
+        code, said = NOT_BETTER, f"the better bucket converts no better; the difference is within noise ({counts})"
+    elif upper["low"] <= lower["high"]:
+        code, said = NOT_SEPARABLE, f"the better bucket converts better, but the intervals overlap ({counts})"
+    else:
+        return None
+    return {
+        "code": code,
+        "subject": f"{upper['bucket']} / {lower['bucket']}",
+        "message": f"{rates}: {said}",
+        "figures": {"upper": upper["rate"], "lower": lower["rate"]},
+    }
