@@ -15,6 +15,7 @@ import pytest
 from lead_scoring.errors import BadInput
 from lead_scoring.model.calibrators import calibrator_from_dict, sigmoid
 from lead_scoring.packaging import gate, gate_release, gate_selftest
+from lead_scoring.packaging.common_holdout import not_common
 from lead_scoring.settings import GateSettings, load_settings
 
 
@@ -118,10 +119,16 @@ class _Champion:
         return pa.table({"margin": margin, "lead_score": sigmoid(margin)})
 
 
-def _release(release, settings, champion) -> object:
+EARLIER = {"parts": {"train": {"leads": 900, "last": "2023-12-31"}, "holdout": {"leads": 90, "last": "2024-12-31"}}}
+UNDATED = {"train": {"leads": 900}, "calibration": {"leads": 300}, "holdout": {"leads": 300}}
+RULE = {"method": "lead_hash", "key": "lead_id", "seed": 42, "shares": {"calibration": 0.2, "holdout": 0.2}}
+
+
+def _release(release, settings, champion, champion_split=EARLIER) -> object:
     return gate_release(
         scores=release["scores.parquet"], calibrator=release["calibrator.json"], holdout=release["holdout.parquet"],
         champion=champion, settings=settings,
+        split=json.loads(release["training_report.json"].read_text())["split"], champion_split=champion_split,
     )  # fmt: skip
 
 
@@ -166,3 +173,22 @@ def test_a_holdout_of_other_leads_is_refused(release, settings, tmp_path: Path) 
     pq.write_table(rows.slice(1), tmp_path / "holdout.parquet")
     with pytest.raises(BadInput, match="do not hold the same leads"):
         _release({**release, "holdout.parquet": tmp_path / "holdout.parquet"}, settings, _Champion())
+
+
+def test_a_champion_that_was_fitted_on_leads_of_the_holdouts_days_cannot_be_compared(release, settings) -> None:
+    verdict = _release(release, settings, _Champion(), {"parts": {"train": {"leads": 900, "last": "2024-12-31"}}})
+    assert verdict.accepted is None
+    assert "the champion was fitted on leads contacted up to 2024-12-31" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 7}, {"key": "features and target"}, {"shares": {"calibration": 0.2, "holdout": 0.3}}, {"holdout": "ab"}],
+)
+def test_without_dates_only_leads_split_by_the_same_rule_have_a_common_holdout(change) -> None:
+    own = {"rule": RULE, "parts": UNDATED}
+    assert not_common(own, own) is None
+    reason = not_common(own, {"rule": {**RULE, **change}, "parts": UNDATED})
+    assert reason is not None
+    assert "split with the same seed, shares and features as the champion" in reason
+    assert "no fixed rule" in not_common(own, {"rule": None, "parts": UNDATED})

@@ -63,17 +63,82 @@ def test_equal_inputs_give_equal_bytes_and_another_seed_gives_another_model(
     assert one.figures == two.figures
 
 
-def test_without_dates_the_split_is_seeded_stratified_and_says_so(
+def test_without_dates_the_part_of_a_lead_is_fixed_whatever_else_the_table_holds(
     feature_table, feature_set, training_settings, tmp_path
 ) -> None:
-    output = _train([feature_table(dated=False)], feature_set, training_settings, tmp_path / "work")
-    assert output.figures["split"] == "seeded_stratified"
-    assert output.figures["split_note"].startswith("no dates: not out of time")
-    rates = [
-        output.counts[f"{part}_positives"] / output.counts[f"{part}_leads"]
-        for part in ("train", "calibration", "holdout")
+    first = feature_table(1500, dated=False)
+    grown = tmp_path / "grown.parquet"
+    more = pq.read_table(feature_table(700, dated=False, seed=2, name="more.parquet"))
+    pq.write_table(pa.concat_tables([more, pq.read_table(first)]), grown)
+    one = _train([first], feature_set, training_settings, tmp_path / "one")
+    two = _train([grown], feature_set, training_settings, tmp_path / "two")
+    assert one.figures["split"] == "lead_hash"
+    assert one.figures["split_note"].startswith("no dates: not out of time")
+    assert one.figures["out_of_time"] is False
+    assert one.counts["holdout_leads"] == pytest.approx(300, abs=60)
+    parts = [
+        dict(zip(scores["lead_id"].to_pylist(), scores["split"].to_pylist(), strict=True))
+        for scores in (pq.read_table(output.files["scores.parquet"]) for output in (one, two))
     ]
-    assert max(rates) - min(rates) < 0.005
+    assert len(parts[1]) == 2200
+    assert parts[0].items() <= parts[1].items()
+    assert _report(one)["split"]["rule"] == _report(two)["split"]["rule"] == {
+        "method": "lead_hash", "key": "lead_id", "seed": 42, "shares": {"calibration": 0.2, "holdout": 0.2},
+    }  # fmt: skip
+
+
+def test_numbered_rows_are_split_by_their_values_not_by_their_number(
+    feature_table, feature_set, training_settings, tmp_path
+) -> None:
+    table = pq.read_table(feature_table(dated=False))
+    parts = []
+    for name, rows in (("one", table), ("two", table.take(pa.array(range(1499, -1, -1))))):
+        numbered = _set(rows, "lead_id", [f"row-{number:07d}" for number in range(1, 1501)])
+        pq.write_table(numbered, tmp_path / f"{name}.parquet")
+        output = _train([tmp_path / f"{name}.parquet"], feature_set, training_settings, tmp_path / name)
+        assert _report(output)["split"]["rule"]["key"] == "features and target"
+        assert _report(output)["split"]["rule"]["feature_set"] == feature_set.digest
+        parts.append(sorted(pq.read_table(output.files["holdout.parquet"])["tenure"].to_pylist()))
+    assert parts[0] == parts[1]
+    assert len(parts[0]) == pytest.approx(300, abs=60)
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_a_lead_that_is_learned_from_cannot_judge(
+    feature_table, feature_set, training_settings, tmp_path, numbered
+) -> None:
+    table, other = (pq.read_table(feature_table(seed=seed, name=f"{seed}.parquet")) for seed in (1, 9))
+    holdout = pa.concat_tables([other.slice(0, 400), table.slice(7, 3)])
+    message = "3 of 403 holdout leads are in the training table too .by lead_id; lead lead-1-000007.: leave them out"
+    if numbered:
+        holdout = _set(holdout, "lead_id", [f"row-{number:07d}" for number in range(1, 404)])
+        message = "3 of 403 .* row-0000401 of the holdout has the values of lead-1-000007.: leave them out of one of"
+    pq.write_table(holdout, tmp_path / "holdout.parquet")
+    with pytest.raises(BadInput, match=message):
+        _train(
+            [tmp_path / "1.parquet"], feature_set, training_settings, tmp_path / "work",
+            holdout_files=[tmp_path / "holdout.parquet"],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("days_later", "out_of_time"), [(31, True), (30, False)])
+def test_a_given_holdout_is_out_of_time_only_a_label_window_after_the_last_lead_that_calibrated(
+    feature_table, feature_set, training_settings, tmp_path, days_later, out_of_time
+) -> None:
+    path = feature_table()
+    last = max(pq.read_table(path)["pit_date"].to_pylist())
+    begins = last + dt.timedelta(days=days_later)
+    held = pq.read_table(feature_table(400, seed=9, name="holdout.parquet"))
+    held = _set(held, "pit_date", [begins + dt.timedelta(days=row % 50) for row in range(400)])
+    pq.write_table(held, tmp_path / "holdout.parquet")
+    output = _train(
+        [path], feature_set, training_settings, tmp_path / "work", holdout_files=[tmp_path / "holdout.parquet"]
+    )
+    split = _report(output)["split"]
+    assert split["parts"]["holdout"]["first"] == begins.isoformat()
+    assert split["parts"]["holdout"]["last"] == (begins + dt.timedelta(days=49)).isoformat()
+    assert split["out_of_time"] is output.figures["out_of_time"] is out_of_time
+    assert ("not out of time" in split["note"]) is not out_of_time
 
 
 def test_too_little_to_hold_out_is_cross_fitted_and_says_so(

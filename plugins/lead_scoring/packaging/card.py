@@ -9,7 +9,7 @@ from typing import Any
 
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.model.buckets import ACTIONS, BUCKETS
-from lead_scoring.packaging.card_figures import TOP, calibration, key_features, performance, rate_of
+from lead_scoring.packaging.card_figures import TIMED, TOP, calibration, key_features, performance, rate_of
 from lead_scoring.packaging.markdown import interval, number, percent, sentence, table
 
 REASONS = 8  # reasons for rejection that are listed, most frequent first
@@ -185,10 +185,8 @@ def _gate(facts: Mapping[str, Any]) -> str:
 
 
 def _limits(facts: Mapping[str, Any]) -> str:
-    found, split = facts["evaluation"], facts["split"]["how"]
-    timed = (
-        "out of time" if split.startswith("time_ordered") else "not out of time (no contact dates, or too few leads)"
-    )
+    found = facts["evaluation"]
+    timed = TIMED[facts["split"]["out_of_time"]]
     return f"""## Limitations
 
 1. **Few conversions:** {found["positives"]} decide every figure above; read the intervals, not the points.

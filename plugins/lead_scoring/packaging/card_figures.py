@@ -15,6 +15,8 @@ HOW = {
     "in_sample": "in sample: fitted and scored on the same leads",
 }
 
+TIMED = {True: "out of time", False: "not out of time (see Training Data)"}
+
 
 def performance(facts: Mapping[str, Any]) -> str:
     found = facts["evaluation"]
@@ -52,6 +54,7 @@ def performance(facts: Mapping[str, Any]) -> str:
     return f"""## Performance
 
 {found["n"]:,} leads, {found["positives"]} conversions. {sentence(HOW[found["how"]])}.
+{sentence(TIMED[facts["split"]["out_of_time"]])}.
 95 % bootstrap intervals ({found["resamples"]} resamples) in brackets.
 
 {table(("Metric", "Value"), rows)}

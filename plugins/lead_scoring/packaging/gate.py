@@ -27,6 +27,7 @@ from lead_scoring.evaluation.bootstrap import replicates
 from lead_scoring.evaluation.metrics import lead_losses
 from lead_scoring.evaluation.ranking import TieGroups, top_count
 from lead_scoring.model.calibrators import calibrator_from_dict, logit
+from lead_scoring.packaging.common_holdout import not_common
 from lead_scoring.settings import GateSettings
 
 Floats = NDArray[np.float64]
@@ -57,7 +58,14 @@ class GateVerdict:
 
 
 def gate_release(
-    *, scores: Path, calibrator: Path, holdout: Path, champion: Scorer | None, settings: GateSettings
+    *,
+    scores: Path,
+    calibrator: Path,
+    holdout: Path,
+    champion: Scorer | None,
+    settings: GateSettings,
+    split: Mapping[str, Any],
+    champion_split: Mapping[str, Any] | None,
 ) -> GateVerdict:
     """Judge a challenger on its own holdout: leads that neither model was fitted on.
 
@@ -65,6 +73,8 @@ def gate_release(
     :param calibrator: ``calibrator.json``.
     :param holdout: ``holdout.parquet``: feature rows of the holdout, in the order of ``scores``.
     :param champion: the production model, or None for the first release, which must beat the constant.
+    :param split: how the challenger's leads were split (``split`` of its training report). :param champion_split: that
+        of the champion, from its manifest.
     """
     table = pq.read_table(scores)
     held = table.filter(pc.equal(table["split"], "holdout"))
@@ -80,9 +90,11 @@ def gate_release(
     fitted = calibrator_from_dict(json.loads(calibrator.read_text()))
     margin, target = held["margin"].to_numpy(), held["target"].to_numpy().astype(np.int8)
     challenger = fitted.apply(margin)
-    if champion is None:
+    if champion is None or champion_split is None:
         before = table.filter(pc.equal(table["split"], "calibration"))["target"].to_numpy()
         return gate(challenger, None, target, settings, challenger_margin=margin, base_rate=float(before.mean()))
+    if (why := not_common(split, champion_split)) is not None:
+        return GateVerdict(None, (f"cannot tell: {why}",), {"leads": len(target), "positives": int(target.sum())})
     rows = pq.read_table(holdout)
     if rows.column("lead_id").cast(pa.string()).to_pylist() != held.column("lead_id").to_pylist():
         raise BadInput(f"{holdout.name} and {scores.name} do not hold the same leads; run training again")

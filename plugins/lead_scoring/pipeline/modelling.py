@@ -245,8 +245,18 @@ class Modelling(Clients):
             holdout=trained.fetch(self.runs, "holdout.parquet"),
             champion=None if champion is None else self.scorer(champion),
             settings=self.settings.gate,
+            split=json.loads(trained.fetch(self.runs, "training_report.json").read_text())["split"],
+            champion_split=None if champion is None else self._split_of(champion),
         )
         return {"champion": champion, **verdict.to_dict()}
+
+    def _split_of(self, version: str) -> Mapping[str, Any]:
+        """How the leads of a published version were split, from its manifest."""
+        from lead_scoring.model.native import PackageManifest
+
+        data = self.models.read(f"production/manifest_{version}.json")
+        split: Mapping[str, Any] = PackageManifest.from_bytes(data, version).details["split"]
+        return split
 
     def update_registry(
         self,

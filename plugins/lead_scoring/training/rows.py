@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,19 +24,27 @@ class LeadRows:
 
     :param target: shape (n,), int8, 0 or 1.
     :param dates: shape (n,), datetime64[D], or None if any lead has no contact date.
+    :param feature_set_digest: of the set that ``features`` follows.
     """
 
     table: pa.Table
     features: NDArray[np.float64]
     target: NDArray[np.int8]
     dates: NDArray[np.datetime64] | None
+    feature_set_digest: str
 
     def __len__(self) -> int:
         return len(self.target)
 
     def take(self, index: NDArray[np.int64]) -> LeadRows:
         dates = None if self.dates is None else self.dates[index]
-        return LeadRows(self.table.take(pa.array(index)), self.features[index], self.target[index], dates)
+        return dataclasses.replace(
+            self,
+            table=self.table.take(pa.array(index)),
+            features=self.features[index],
+            target=self.target[index],
+            dates=dates,
+        )
 
 
 def read_rows(files: Sequence[Path], feature_set: FeatureSet) -> LeadRows:
@@ -66,9 +75,8 @@ def read_rows(files: Sequence[Path], feature_set: FeatureSet) -> LeadRows:
         raise BadInput(f"column {column!r} is infinite in {int(endless.sum())} training rows; set them aside")
     dates = table.column("pit_date") if "pit_date" in table.column_names else None
     known = dates is not None and dates.null_count == 0
-    return LeadRows(
-        table, features, target, dates.to_numpy().astype("datetime64[D]") if dates is not None and known else None
-    )
+    days = dates.to_numpy().astype("datetime64[D]") if dates is not None and known else None
+    return LeadRows(table, features, target, days, feature_set.digest)
 
 
 def _target(table: pa.Table) -> NDArray[np.int8]:

@@ -21,9 +21,10 @@ from lead_scoring.stage import StageOutput
 from lead_scoring.training.baselines import compare, fit_logistic_baseline
 from lead_scoring.training.booster import fit_booster, margins, matrix
 from lead_scoring.training.explain import explain
+from lead_scoring.training.lead_keys import refuse_shared
 from lead_scoring.training.rows import LeadRows, read_rows
 from lead_scoring.training.search import search
-from lead_scoring.training.split import Split, search_folds, split_rows, stratified_folds
+from lead_scoring.training.split import Split, describe_given, search_folds, split_rows, stratified_folds
 
 CROSS_FIT_FOLDS = 5
 GOLDEN_LEADS = 24
@@ -47,10 +48,12 @@ def train(
     :param holdout_files: shards of a holdout table of its own; None: the latest labelled leads are held out.
     :returns: files ``model.ubj``, ``scores.parquet`` (lead_id, pit_date, split, margin, target), ``holdout.parquet``
         (the feature rows of the holdout) and ``training_report.json``.
-    :raises BadInput: the rows cannot be trained on.
+    :raises BadInput: the rows cannot be trained on, or a lead of the holdout table is among them.
     """
     rows = read_rows(train_files, feature_set)
     given = read_rows(holdout_files, feature_set) if holdout_files else None
+    if given is not None:
+        refuse_shared(rows, given)
     split = split_rows(rows, settings, label_window_days, 0.0 if given is not None else settings.holdout_share)
     names = feature_set.names
     parts = {name: rows.take(index) for name, index in split.parts.items()}
@@ -82,11 +85,7 @@ def train(
         scored["calibration"] = _cross_fitted(learn, names, chosen["parameters"], settings)
     judged = "holdout" if len(parts["holdout"]) else "calibration"
     how = "holdout" if judged == "holdout" else "cross_fit"
-    described = split.describe(rows)
-    if given is not None:
-        described["how"] += "+given_holdout"
-        described["note"] += "; the holdout is a table of its own"
-        described["parts"]["holdout"] = {"leads": len(given), "positives": int(given.target.sum())}
+    described = split.describe(rows) if given is None else describe_given(split, rows, given, label_window_days)
     constant = float(np.concatenate([parts["train"].target, parts["calibration"].target]).mean())
     evaluation = evaluate(
         scored[judged]["booster"],
@@ -142,6 +141,7 @@ def train(
         figures={
             "split": described["how"],
             "split_note": described["note"],
+            "out_of_time": described["out_of_time"],
             "how": how,
             **ranking,
             "chosen": chosen["name"],
