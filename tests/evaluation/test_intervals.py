@@ -52,15 +52,50 @@ def test_blocks_do_not_change_the_draws() -> None:
 def test_calibrated_scores_have_slope_one_and_an_error_within_the_noise_floor() -> None:
     margin, probability, target = _leads(20_000, 4)
     slope, intercept = evaluation.slope_intercept(probability, target)
-    assert slope == pytest.approx(1.0, abs=0.1)
-    assert intercept == pytest.approx(0.0, abs=0.3)
+    assert slope["low"] < 1 < slope["high"]
+    assert intercept["low"] < 0 < intercept["high"]
     assert evaluation.ece(probability, target) <= evaluation.ece_noise_floor(probability, seed=1)["p95"] * 1.5
 
 
 def test_overconfident_scores_have_a_slope_below_one_and_an_error_above_the_noise_floor() -> None:
     margin, probability, target = _leads(20_000, 4, slope=0.5)
-    assert evaluation.slope_intercept(probability, target)[0] == pytest.approx(0.5, abs=0.1)
+    assert evaluation.slope_intercept(probability, target)[0]["value"] == pytest.approx(0.5, abs=0.1)
     assert evaluation.ece(probability, target) > evaluation.ece_noise_floor(probability, seed=1)["p95"]
+
+
+def test_scores_that_are_moved_by_half_a_log_odds_have_that_intercept_and_a_slope_of_one() -> None:
+    margin, _, target = _leads(20_000, 4)
+    slope, intercept = evaluation.slope_intercept(1 / (1 + np.exp(-(margin - 0.5))), target)
+    assert intercept["value"] == pytest.approx(0.5, abs=0.08)
+    assert slope["low"] < 1 < slope["high"]
+
+
+def test_an_intercept_that_was_just_fitted_is_zero_whatever_the_slope() -> None:
+    """The two-parameter fit gives these scores an intercept of about -1.5: the line at a score of 50 %."""
+    margin, _, target = _leads(5000, 4, slope=0.5)
+    low, high = -5.0, 5.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (1 / (1 + np.exp(-margin - middle))).mean() < target.mean() else (low, middle)
+    slope, intercept = evaluation.slope_intercept(1 / (1 + np.exp(-margin - low)), target)
+    assert intercept["value"] == pytest.approx(0.0, abs=1e-9)
+    assert slope["high"] < 1
+
+
+def test_the_intervals_of_slope_and_intercept_cover_the_truth() -> None:
+    inside = np.zeros(2)
+    for seed in range(200):
+        _, probability, target = _leads(1500, seed)
+        slope, intercept = evaluation.slope_intercept(probability, target)
+        inside += [slope["low"] <= 1 <= slope["high"], intercept["low"] <= 0 <= intercept["high"]]
+    assert 182 <= inside.min() <= inside.max() <= 198
+
+
+def test_without_two_classes_or_two_scores_there_is_no_line() -> None:
+    assert evaluation.slope_intercept([0.1, 0.2], [0, 0]) == (None, None)
+    slope, intercept = evaluation.slope_intercept([0.2, 0.2, 0.2, 0.2], [0, 0, 0, 1])
+    assert slope is None
+    assert intercept["value"] == pytest.approx(np.log(0.25 / 0.75) - np.log(0.2 / 0.8))
 
 
 def test_reliability_bins_hold_every_lead_once_and_ties_together() -> None:

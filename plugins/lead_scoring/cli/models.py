@@ -173,15 +173,23 @@ def _show_calibration(report: Mapping[str, Any]) -> None:
             row["method"] + _role(row),
             f"{row['brier']:.6f}", f"{row['log_loss']:.6f}", f"{row['log_loss_skill']:+.4f}",
             f"{gap['value']:+.5f} ({gap['low']:+.5f} to {gap['high']:+.5f})",
-            "-" if row["slope"] is None else f"{row['slope']:.3f}",
-            "-" if row["intercept"] is None else f"{row['intercept']:+.3f}",
+            _interval(row["slope"]),
+            _interval(row["intercept"], "+"),
             f"{row['ece']:.4f} / {noise['mean']:.4f}",
         ))  # fmt: skip
-    header = "method, brier, log_loss, skill, log loss over the best, slope, intercept, ECE / its noise floor"
+    header = (
+        "method, brier, log_loss, skill, log loss over the best, slope, intercept at slope 1, ECE / its noise floor"
+    )
     table(rows, header.split(", "))
     print(f"\nselected: {report['selected']} (rule: {report['rule']})\n{report['reason']}")
     for name in report.get("files", []):
         print(f"written: {name}")
+
+
+def _interval(found: Mapping[str, float] | None, sign: str = "") -> str:
+    if found is None:
+        return "-"
+    return f"{found['value']:{sign}.2f} ({found['low']:{sign}.2f} to {found['high']:{sign}.2f})"
 
 
 def _role(row: Mapping[str, Any]) -> str:

@@ -80,17 +80,56 @@ def ece_noise_floor(probability: ArrayLike, *, seed: int, draws: int = 200, bins
     return {"mean": float(np.mean(values)), "p95": float(np.quantile(values, 0.95))}
 
 
-def slope_intercept(probability: ArrayLike, target: ArrayLike) -> tuple[float, float]:
-    """Logistic recalibration of the outcomes on the score's log-odds (Cox 1958): (1, 0) is calibrated.
+def slope_intercept(
+    probability: ArrayLike, target: ArrayLike
+) -> tuple[dict[str, float] | None, dict[str, float] | None]:
+    """Logistic recalibration of the outcomes on the score's log-odds (Cox 1958), each with its 95 % Wald interval.
 
-    A slope below 1 says that high scores are too high and low ones too low. NaN with one class or one score.
+    The slope is that of the two-parameter fit: 1 is right, below 1 says that high scores are too high and low ones too
+    low. The intercept is calibration in the large (Van Calster et al. 2019): the log-odds by which the scores are too
+    low as a whole, with the slope held at 1; 0 is right. The intercept of the two-parameter fit is none of that: it is
+    the line's value at a score of 50 %, which at a 4 % base rate no lead has.
+
+    :returns: slope and intercept, each ``{"value", "low", "high"}``; None where there is none: both with one class, the
+        slope with one score.
     """
     from sklearn.linear_model import LogisticRegression
 
     scores = np.clip(np.asarray(probability, dtype=np.float64), CLIP, 1 - CLIP)
-    labels = np.asarray(target)
-    if len(np.unique(labels)) < 2 or float(np.ptp(scores)) == 0.0:
-        return float("nan"), float("nan")
+    labels = np.asarray(target, dtype=np.float64)
+    if len(np.unique(labels)) < 2:
+        return None, None
     log_odds = np.log(scores) - np.log1p(-scores)
+    shift = _shift(log_odds, float(labels.mean()))
+    intercept = _wald(shift, 1 / float(_spread(log_odds + shift).sum()))
+    if float(np.ptp(log_odds)) == 0.0:
+        return None, intercept
     fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(log_odds.reshape(-1, 1), labels)
-    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    slope = float(fitted.coef_[0, 0])
+    weight = _spread(slope * log_odds + float(fitted.intercept_[0]))
+    centred = log_odds - float((weight * log_odds).sum() / weight.sum())
+    return _wald(slope, 1 / float((weight * centred * centred).sum())), intercept
+
+
+def _spread(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """p (1 - p): the information that each lead has on its log-odds. Never zero, so that no variance is infinite."""
+    probability = 1 / (1 + np.exp(-np.clip(log_odds, -30, 30)))
+    return np.asarray(probability * (1 - probability))
+
+
+def _shift(log_odds: NDArray[np.float64], rate: float) -> float:
+    """The maximum-likelihood intercept at slope 1: with it the mean score is the rate. By bisection: it is monotone."""
+    wanted = math.log(rate) - math.log1p(-rate)
+    low, high = wanted - float(log_odds.max()), wanted - float(log_odds.min())
+    for _ in range(60):
+        middle = (low + high) / 2
+        if float((1 / (1 + np.exp(-(log_odds + middle)))).mean()) > rate:
+            high = middle
+        else:
+            low = middle
+    return (low + high) / 2
+
+
+def _wald(value: float, variance: float) -> dict[str, float]:
+    half = Z95 * math.sqrt(variance)
+    return {"value": value, "low": value - half, "high": value + half}

@@ -107,8 +107,12 @@ def calibration(facts: Mapping[str, Any]) -> str:
         ("Brier score", number(before["brier"]["value"], 6), interval(found["brier"], 6)),
         ("Log loss", number(before["log_loss"]["value"], 6), interval(found["log_loss"], 6)),
         ("Mean score", percent(before["mean_score"]), percent(found["mean_score"])),
-        ("Slope (1 is right)", number(before["slope"], 3), number(found["slope"], 3)),
-        ("Intercept (0 is right)", number(before["intercept"], 3), number(found["intercept"], 3)),
+        ("Slope (1 is right)", interval(before["slope"], 3), interval(found["slope"], 3)),
+        (
+            "Intercept at slope 1, in log-odds (0 is right)",
+            interval(before["intercept"], 3),
+            interval(found["intercept"], 3),
+        ),
         (
             "Expected calibration error",
             number(before["ece"], 4),
@@ -143,15 +147,17 @@ def _comparison(comparison: Mapping[str, Any]) -> str:
             number(row["log_loss"], 6),
             percent(row["log_loss_skill"]),
             interval(row["log_loss_over_best"], 6),
-            number(row["slope"], 2),
+            interval(row["slope"], 2),
+            interval(row["intercept"], 2),
             number(row["ece"], 4),
         )
         for row in fitted["rows"]
     ]
+    header = ("Method", "Brier", "Log loss", "Skill", "Log loss above the best", "Slope", "Intercept at slope 1", "ECE")
     return f"""Cross-fitted ({fitted["folds"]} folds, {fitted["repeats"]} repeats; {fitted["n"]:,} leads, \
 {fitted["positives"]} conversions):
 
-{table(("Method", "Brier", "Log loss", "Skill", "Log loss above the best", "Slope", "ECE"), second)}
+{table(header, second)}
 
 The document's comparison, **in sample** on the same leads, which isotonic cannot lose:
 
