@@ -129,6 +129,30 @@ def test_a_release_is_judged_on_the_holdout_it_was_given(home, tmp_path, capsys)
     assert made["performance"]["baseline_rate"] == pytest.approx(pc.mean(judge["target"]).as_py())
 
 
+def test_a_promotion_against_the_gate_is_told_apart_in_the_history(home, tmp_path, capsys, monkeypatch):
+    release = ["release", "--features", str(home / "f.parquet"), "--as-of", AS_OF, "--models", str(tmp_path / "models")]
+    assert said(capsys, *release, "--promote")[0] == 0
+    monkeypatch.setenv("LEAD_SCORING__TRAINING__SEED", "7")  # another model, no better
+    status, _, error = said(capsys, *release, "--promote")
+    assert status != 0
+    assert "was not promoted and stays staged" in error
+    assert said(capsys, *release, "--promote", "--force", "--reason", "the board wants it")[0] == 0
+    history = said(capsys, "registry", "history", "--models", str(tmp_path / "models"))[1]
+    first, forced = (event["details"]["gate"] for event in history if event["kind"] == "promote")
+    assert (first["accepted"], first["forced"]) == (True, False)
+    assert (forced["accepted"], forced["forced"]) == (False, True)
+    assert forced["reasons"][0] in error
+
+
+def test_a_holdout_that_was_learned_from_is_refused(home, tmp_path, capsys):
+    table = str(home / "f.parquet")
+    status, data, error = said(
+        capsys, "release", "--features", table, "--holdout", table, "--as-of", AS_OF, "--models", str(tmp_path / "m")
+    )
+    assert (status, data) == (2, None)
+    assert "holdout leads are in the training table too (by lead_id; lead 00Q" in error
+
+
 def test_a_backfill_materializes_every_day_of_the_range(home, capsys):
     status, days, _ = said(capsys, "features", "backfill", "--from", "2024-12-19", "--to", "2024-12-20")
     assert status == 0
@@ -161,7 +185,8 @@ def test_every_benchmark_has_a_quick_size():
         (["release", "--features", "/nowhere.parquet", "--as-of", AS_OF], 2, "/nowhere.parquet"),
         (["release", "--features", "x", "--as-of", "2999-01-01"], 2, "as_of is 2999-01-01"),
         (["release", "--features", "x", "--as-of", "yesterday"], 2, "as_of is 'yesterday'"),
-        (["release", "--features", "x", "--force"], 2, "--force needs --reason"),
+        (["release", "--features", "x", "--force", "--reason", "y"], 2, "--force needs --promote"),
+        (["release", "--features", "x", "--promote", "--force", "--reason", " "], 2, "--force needs --reason"),
         (["calibrate"], 2, "--scores"),
         (["calibrate", "--scores", "/nowhere.csv"], 2, "/nowhere.csv"),
         (["sync"], 2, "--scores"),

@@ -199,7 +199,9 @@ def _role(row: Mapping[str, Any]) -> str:
 
 
 def run_release(options: argparse.Namespace) -> None:
-    if options.force and not options.reason:
+    if options.force and not options.promote:
+        raise BadInput("--force needs --promote: it overrules the gate, which is asked only for a promotion")
+    if options.force and not options.reason.strip():
         raise BadInput("--force needs --reason: the registry's history records why the gate was overruled")
     lines = pipeline(options)
     as_of = lines.as_of(options.as_of, today())

@@ -273,7 +273,7 @@ class Modelling(Clients):
         """Register the package and, if the gate agrees, make it the champion.
 
         :param request: an id of the run, so that its retry cannot promote a second time.
-        :param force: promote against the gate's verdict; ``reason`` is recorded with the event.
+        :param force: promote against the gate's verdict; ``reason`` and verdict are recorded with the event.
         :raises CheckFailed: the gate said no or could not tell. The version stays staged.
         """
         figures = packaged.figures
@@ -297,7 +297,15 @@ class Modelling(Clients):
                     f"version {version} was not promoted and stays staged: {'; '.join(gate['reasons'])} "
                     f"(to promote it all the same: lead-scoring registry promote {version} --reason WHY)"
                 )
-            self.registry.promote(version, reason, actor, expected=previous or "", request=request)
+            accepted = gate["accepted"] is True
+            self.registry.promote(
+                version,
+                reason,
+                actor,
+                expected=previous or "",
+                request=request,
+                gate={"accepted": accepted, "forced": not accepted, "reasons": gate["reasons"]},
+            )
             if (champion := self.registry.champion()) != version:  # a repeated request that was undone since
                 raise CheckFailed(
                     f"version {version} was promoted by this run before and taken out since, champion is {champion}; "

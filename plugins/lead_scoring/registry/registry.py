@@ -27,6 +27,7 @@ from lead_scoring.storage import ObjectStore
 REGISTRY_FILE = "registry/registry.json"
 PERFORMANCE = ("test_auc_roc", "test_auc_pr", "top_decile_lift", "baseline_rate", "top_decile_rate")
 CALIBRATION = ("method", "brier_score")
+GATE = ("accepted", "forced", "reasons")
 
 
 def utc_now() -> dt.datetime:
@@ -139,13 +140,22 @@ class Registry:
         return self._commit(decide, request).entry(version)
 
     def promote(
-        self, version: str, reason: str, actor: str, *, expected: str | None = None, request: str = ""
+        self,
+        version: str,
+        reason: str,
+        actor: str,
+        *,
+        expected: str | None = None,
+        request: str = "",
+        gate: Mapping[str, Any] | None = None,
     ) -> Entry:
         """Put a version into production and archive the champion. The champion again: nothing happens.
 
         :param expected: the champion that is to be replaced, "" for none. If it is another one by now, nothing is done.
         :param request: an id of this request, for example the Airflow run. The same id again changes nothing, even if
             the champion has changed since.
+        :param gate: what the release gate said, kept with the event: ``{"accepted", "forced", "reasons"}``, ``forced``
+            for a promotion against it. None where no gate was asked: a person promotes by hand.
         :raises CheckFailed: a file of the version is not the one that was packaged.
         :raises Conflict: ``expected`` is not the champion.
         :raises BadInput: the version was rejected. :raises NotFound: it is not registered.
@@ -160,7 +170,8 @@ class Registry:
             _check_expected(state, expected)
             state.check("promote", version)
             sound(entry)
-            return self._next("promote", version, actor, reason, request, replaced=state.champion)
+            details = {} if gate is None else {"gate": _json_values("gate", gate, GATE)}
+            return self._next("promote", version, actor, reason, request, replaced=state.champion, **details)
 
         return self._commit(decide, request).entry(version)
 
