@@ -188,6 +188,7 @@ def test_every_benchmark_has_a_quick_size():
         (["release", "--features", "x", "--force", "--reason", "y"], 2, "--force needs --promote"),
         (["release", "--features", "x", "--promote", "--force", "--reason", " "], 2, "--force needs --reason"),
         (["calibrate"], 2, "--scores"),
+        (["calibrate", "--selftest", "--sets", "0"], 2, "sets is 0"),
         (["calibrate", "--scores", "/nowhere.csv"], 2, "/nowhere.csv"),
         (["sync"], 2, "--scores"),
         (["sync", "undo"], 2, "--run"),

@@ -95,6 +95,31 @@ def test_the_first_release_must_beat_the_constant(settings) -> None:
     assert with_noise.accepted is not True or with_noise.figures["log_loss_gain"]["low"] > 0
 
 
+def test_a_first_release_on_few_conversions_is_accepted_only_beyond_noise_and_says_that_they_are_few(settings) -> None:
+    margin, target = _leads(900, base=-3.8)
+    assert 10 < target.sum() < settings.minimum_positives
+    verdict = gate(sigmoid(margin), None, target, settings)
+    assert (verdict.figures["log_loss_gain"]["low"] > 0) is (verdict.accepted is True)
+    assert "fewer than the 50 that a comparison with a champion needs" in verdict.reasons[0]
+    many = gate(*(lambda margin, target: (sigmoid(margin), None, target))(*_leads(2000)), settings)
+    assert "fewer than" not in many.reasons[0]
+
+
+def test_the_conversions_that_are_needed_follow_from_the_noise_and_the_gain_worth_having(settings) -> None:
+    """needed = positives * ((z.975 + z.8) * standard error / worthwhile gain)^2, worthwhile = 1 % of the entropy."""
+    margin, target = _leads(1500, base=-3.6)
+    champion = sigmoid(margin + np.random.default_rng(2).normal(0, 0.7, 1500))
+    figures = gate(sigmoid(margin), champion, target, settings).figures
+    losses = [-np.where(target == 1, np.log(p), np.log1p(-p)) for p in (champion, sigmoid(margin))]
+    error = (losses[0] - losses[1]).std(ddof=1) / np.sqrt(1500)
+    rate = target.mean()
+    worthwhile = -0.01 * (rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
+    ratio = (1.959963985 + 0.841621234) * error / worthwhile
+    assert figures["worthwhile_gain"] == pytest.approx(worthwhile, rel=1e-12)
+    assert figures["needed_positives"] == int(np.ceil(target.sum() * ratio**2))
+    assert figures["needed_positives"] > settings.minimum_positives
+
+
 def test_a_holdout_of_one_class_cannot_tell(settings) -> None:
     verdict = gate(np.full(100, 0.1), None, np.zeros(100, dtype=np.int8), settings)
     assert verdict.accepted is None

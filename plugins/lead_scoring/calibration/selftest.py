@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lead_scoring.calibration.cross_fit import CONSTANT, cross_fit
 from lead_scoring.calibration.selection import candidate_methods, select
-from lead_scoring.errors import CheckFailed
+from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.model.calibrators import sigmoid
 from lead_scoring.settings import CalibrationSettings
 
@@ -67,6 +67,8 @@ def selftest(
 
     :returns: ``{"passed", "sets", "worlds": [{"world", "leads", "mean_positives", "chosen": {method: n}, "passed"}]}``.
     """
+    if sets < 1:
+        raise BadInput(f"sets is {sets}; a self-test needs at least one")
     worlds = []
     with ProcessPoolExecutor(processes) as pool:
         for number, world in enumerate(WORLDS):

@@ -128,6 +128,7 @@ def gate(
 ) -> GateVerdict:
     """Paired comparison of calibrated scores on one recent holdout.
 
+    A first release needs no minimum of conversions: that its lower bound lies above the constant is proof enough.
     Accepted if the one-sided lower bound of the log-loss gain is above zero and lift is not beyond doubt lower. Refused
     if the gain is beyond doubt negative, or if a gain worth having (``worthwhile_gain`` of the constant's log loss)
     would have been seen. Otherwise nobody can tell, and the verdict says how many conversions it would take.
@@ -199,6 +200,9 @@ def _judge(figures: Mapping[str, Any], settings: GateSettings, *, first: bool) -
     positives, name, needed = figures["positives"], figures["against"], figures["needed_positives"]
     said = f"log loss gain over {name} {gain['value']:+.6f} ({gain['low']:+.6f} to {gain['high']:+.6f})"
     on = f"on {figures['leads']} holdout leads with {positives} conversions"
+    if first and positives < settings.minimum_positives:
+        on += f" (fewer than the {settings.minimum_positives} that a comparison with a champion needs; a first release"
+        on += " has to beat the constant beyond noise instead)"
     if not first and positives < settings.minimum_positives:
         return None, f"cannot tell: {said} {on}; the gate needs at least {needed} conversions"
     if gain["low"] > 0:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lead_scoring.errors import BadInput
 from lead_scoring.evaluation import auc_roc
 from lead_scoring.model.calibrators import fit_platt, sigmoid
 from lead_scoring.packaging.gate import gate
@@ -42,6 +43,8 @@ def gate_selftest(
     :returns: ``{"passed", "sets", "leads", "mean_positives", "mean_auc_gain", "idle": {verdict: n}, "better": {...}}``;
         passed if the idle challenger is accepted at most 5 times in 100 and the better one at least 90.
     """
+    if sets < 1:
+        raise BadInput(f"sets is {sets}; a self-test needs at least one")
     idle: Counter[str] = Counter()
     better: Counter[str] = Counter()
     positives, gains = [], []
