@@ -153,6 +153,38 @@ def test_a_holdout_that_was_learned_from_is_refused(home, tmp_path, capsys):
     assert "holdout leads are in the training table too (by lead_id; lead 00Q" in error
 
 
+def test_a_refreshed_intercept_keeps_the_policy_and_stops_on_findings(home, tmp_path, capsys):
+    found = pq.read_table(home / "f.parquet")
+    labelled = found.filter(pc.is_valid(found["target"]))
+    upside_down = labelled.slice(6000)
+    flipped = pc.subtract(pc.cast(1, upside_down["target"].type), upside_down["target"])
+    upside_down = upside_down.set_column(upside_down.column_names.index("target"), "target", flipped)
+    for name, table in {"learn": labelled.slice(0, 6000), "recent": labelled.slice(6000), "odd": upside_down}.items():
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    place = ["--as-of", AS_OF, "--models", str(tmp_path / "models")]
+    learn = ["--features", str(tmp_path / "learn.parquet")]
+    status, made, _ = said(capsys, "release", *learn, *place, "--bucket-policy", "capacity")
+    assert status == 0
+
+    refresh = ["calibrate", "--intercept-only", made["version"], *place]
+    status, _, error = said(capsys, *refresh, *learn)
+    assert status == 2
+    assert "was made of this very table" in error
+    status, _, error = said(capsys, *refresh, "--features", str(tmp_path / "odd.parquet"))
+    assert status == 1
+    assert "leads above a cut must convert better" in error
+    assert said(capsys, *refresh, "--features", str(tmp_path / "odd.parquet"), "--accept-findings", "a drill")[0] == 0
+
+    status, new, _ = said(capsys, *refresh, "--features", str(tmp_path / "recent.parquet"))
+    assert status == 0
+    production = tmp_path / "models" / "production"
+    manifest = json.loads((production / f"manifest_{new['version']}.json").read_text())
+    assert manifest["bucket_policy"]["name"] == "capacity"
+    assert manifest["split"]["parts"]["recent"]["leads"] == pytest.approx(labelled.num_rows - 6000, abs=50)
+    card = (production / f"model_card_{new['version']}.md").read_text()
+    assert "The leak tripwire was not run: nothing was trained for this version." in card
+
+
 def test_a_backfill_materializes_every_day_of_the_range(home, capsys):
     status, days, _ = said(capsys, "features", "backfill", "--from", "2024-12-19", "--to", "2024-12-20")
     assert status == 0

@@ -14,7 +14,7 @@ import pytest
 
 from lead_scoring.calibration import calibrate_stage
 from lead_scoring.model.calibrators import calibrator_from_dict, sigmoid
-from lead_scoring.packaging import package, training_report_of
+from lead_scoring.packaging import package, recent_part, training_report_of
 from lead_scoring.settings import load_settings
 
 LATER = dt.date(2025, 3, 1)
@@ -27,7 +27,8 @@ def test_an_intercept_refresh_is_a_new_version_of_the_same_booster(package_argum
     scorer = json.loads(standing.files[f"scorer_{version}.json"].read_text())
     booster = standing.files[f"model_{version}.ubj"]
     report = tmp_path / "training_report.json"
-    report.write_text(json.dumps(training_report_of(manifest, scorer)))
+    leads = pa.table({"pit_date": [dt.date(2025, 1, 2), dt.date(2025, 2, 3)], "target": [0, 1]})
+    report.write_text(json.dumps(training_report_of(manifest, scorer, recent_part(leads))))
     before = calibrator_from_dict(scorer["calibrator"])
 
     generator = np.random.default_rng(8)
@@ -70,6 +71,7 @@ def test_an_intercept_refresh_is_a_new_version_of_the_same_booster(package_argum
         "pickle": made["calibrated_model.pkl"],
         "reference": made["reference.parquet"],
         "as_of": LATER,
+        "leakage": None,
         "work": tmp_path / "new",
     })
     new = output.figures["version_id"]
@@ -83,3 +85,8 @@ def test_an_intercept_refresh_is_a_new_version_of_the_same_booster(package_argum
     assert "Only the intercept was refreshed" in card
     assert "Intercept only: every score moved by +0." in card
     assert refreshed.figures["evaluation"]["how"] == "in_sample"
+    assert refreshed.figures["evaluation"]["intercept"]["value"] == pytest.approx(0.0, abs=1e-6)
+    assert "The leak tripwire was not run: nothing was trained for this version." in card
+    assert "| recent: intercept only | 2 | 1 | 2025-01-02 to 2025-02-03 |" in card
+    assert "Of 3,000 rows of the recent leads 0 were set aside" in card
+    assert "the figures are not out of time" in card

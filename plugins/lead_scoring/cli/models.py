@@ -47,6 +47,9 @@ def add_commands(commands: Any) -> None:
     )
     calibrate.add_argument("--features", metavar="F", help="with --intercept-only V: recent labelled leads")
     calibrate.add_argument("--reason", default="", help="with --intercept-only V: why, for the registry's history")
+    calibrate.add_argument(
+        "--accept-findings", default="", metavar="REASON", help="with --intercept-only V: let bucket findings pass"
+    )
     calibrate.add_argument("--selftest", action="store_true", help="simulate worlds whose answer is known")
     add_as_of(calibrate)
     add_models(calibrate)
@@ -137,7 +140,11 @@ def _refresh_version(options: argparse.Namespace) -> None:
     wanted = lines.registry.show(version)["feature_set"]
     features = lines.materialize_features(as_of, features=options.features, feature_set=wanted)
     made = lines.refresh_intercept(
-        version, features, actor=actor(), reason=options.reason or f"new intercept for {version}"
+        version,
+        features,
+        actor=actor(),
+        reason=options.reason or f"new intercept for {version}",
+        accept_findings=options.accept_findings,
     )
     data = {"refreshed": version, **{name: made.figures[name] for name in ("version", "status", "calibration")}}
 

@@ -11,6 +11,7 @@ from lead_scoring.catalog import FeatureSet
 from lead_scoring.model.buckets import ACTIONS, BUCKETS
 from lead_scoring.packaging.card_figures import TIMED, TOP, calibration, key_features, performance, rate_of
 from lead_scoring.packaging.markdown import interval, number, percent, sentence, table
+from lead_scoring.packaging.standing import RECENT
 
 REASONS = 8  # reasons for rejection that are listed, most frequent first
 
@@ -67,25 +68,27 @@ The probability that a lead has a call scheduled within 30 days of first contact
 def _training(facts: Mapping[str, Any]) -> str:
     split = facts["split"]
     rows = []
-    for name in ("train", "calibration", "holdout"):
+    names = {"train": "train", "calibration": "calibration", "holdout": "holdout", RECENT: "recent: intercept only"}
+    for name, said in names.items():
         if (part := split["parts"].get(name)) is not None:
             contacted = f"{part['first']} to {part['last']}" if "first" in part else "no dates"
-            rows.append((name, f"{part['leads']:,}", part["positives"], contacted))
+            rows.append((said, f"{part['leads']:,}", part["positives"], contacted))
     return f"""## Training Data
 
 {sentence(split["note"])}. {split["gap_leads"]:,} leads fell into a gap and were left out.
 
 {table(("Part", "Leads", "Conversions", "Contacted"), rows)}
 
-{_rows(facts["run"])}"""
+{_rows(facts["run"], "of the recent leads " if RECENT in split["parts"] else "")}"""
 
 
-def _rows(run: Mapping[str, Any]) -> str:
-    """What the feature stage took in and set aside, where the run says so."""
+def _rows(run: Mapping[str, Any], whose: str) -> str:
+    """What the feature stage took in and set aside, where the run says so. :param whose: empty: those trained on."""
     counts, figures = run.get("counts", {}), run.get("features", {})
     if "rows_in" not in counts:
         return ""
-    said = f"Of {counts['rows_in']:,} rows {counts.get('rows_rejected', 0):,} were set aside by the feature contract."
+    aside = counts.get("rows_rejected", 0)
+    said = f"Of {counts['rows_in']:,} rows {whose}{aside:,} were set aside by the feature contract."
     reasons = figures.get("rejected_by_reason", {})
     rows = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
     return said + ("\n\n" + table(("Reason", "Rows"), rows) if rows else "")
@@ -148,7 +151,8 @@ are 0.7, 0.5 and 0.3; the highest reference score is {facts["highest_score"]:.4f
 def _audit(facts: Mapping[str, Any]) -> str:
     findings = facts["findings"]
     if not facts["leakage"]:
-        said = "The leak tripwire was not run."
+        said = "The leak tripwire was not run"
+        said += ": nothing was trained for this version." if RECENT in facts["split"]["parts"] else "."
     elif not findings:
         said = "The leak tripwire found nothing. No test proves that there is no leak."
     else:

@@ -199,7 +199,8 @@ class Modelling(Clients):
 
         as_of, chosen, _ = self._upstream(features)
         run = {item.stage: {"key": item.key, "digest": item.digest} for item in (features, trained, calibrated)}
-        findings = [*trained.figures["leakage"]["findings"], *calibrated.figures.get("findings", [])]
+        leakage = trained.figures["leakage"]  # None where only the intercept is new: nothing was trained
+        findings = [*(leakage["findings"] if leakage else []), *calibrated.figures.get("findings", [])]
         accepted = accept_findings if findings else None
 
         def made(name: str) -> Path:
@@ -219,11 +220,16 @@ class Modelling(Clients):
                 reference=made("reference.parquet"),
                 feature_set=chosen,
                 as_of=as_of,
-                run={**run, "counts": dict(features.counts), "features": dict(features.figures)},
+                run={
+                    **run,
+                    "counts": dict(features.counts),
+                    "features": dict(features.figures),
+                    "inputs": dict(features.inputs),
+                },
                 findings=findings,
                 accepted_findings=accepted,
                 gate=self.gate(trained, calibrated),
-                leakage=trained.figures["leakage"],
+                leakage=leakage,
                 history=self.registry.entries(),
                 code_version=self.code_digest,
                 function_files=function_files(),
@@ -246,17 +252,15 @@ class Modelling(Clients):
             champion=None if champion is None else self.scorer(champion),
             settings=self.settings.gate,
             split=json.loads(trained.fetch(self.runs, "training_report.json").read_text())["split"],
-            champion_split=None if champion is None else self._split_of(champion),
+            champion_split=None if champion is None else self._details_of(champion)["split"],
         )
         return {"champion": champion, **verdict.to_dict()}
 
-    def _split_of(self, version: str) -> Mapping[str, Any]:
-        """How the leads of a published version were split, from its manifest."""
+    def _details_of(self, version: str) -> Mapping[str, Any]:
+        """What the manifest of a published version tells of its making (``facts`` in ``packaging.package``)."""
         from lead_scoring.model.native import PackageManifest
 
-        data = self.models.read(f"production/manifest_{version}.json")
-        split: Mapping[str, Any] = PackageManifest.from_bytes(data, version).details["split"]
-        return split
+        return PackageManifest.from_bytes(self.models.read(f"production/manifest_{version}.json"), version).details
 
     def update_registry(
         self,
