@@ -9,10 +9,13 @@ import pytest
 
 from lead_scoring.catalog import row_digest
 from lead_scoring.errors import NotFound
+from lead_scoring.lead_ids import complete_id
 from lead_scoring.model.native import ScorerFeature
+from lead_scoring.salesforce import connect, read_lead
 from lead_scoring.scoring import LeadScorer, audit_scores, publish_partition, score_shard, why, why_all
 from lead_scoring.settings import Settings, load_settings
 from lead_scoring.warehouse import Warehouse, open_warehouse
+from tests.salesforce.conftest import Desk
 
 DAY = dt.date(2024, 12, 21)
 RUN = "20241221-00000000"
@@ -145,6 +148,27 @@ def test_the_value_in_salesforce_is_compared_to_its_four_decimals(
     assert differences(lead_score=round(score, 4)) == []
     assert "in Salesforce" in differences(lead_score=round(score, 4) + 0.0002)[0]
     assert "None in Salesforce" in differences(score_bucket=None)[0]
+
+
+def test_a_synced_score_agrees_with_what_salesforce_shows(
+    warehouse: Warehouse, scorer: LeadScorer, settings: Settings, tmp_path: Path
+) -> None:
+    desk = Desk(tmp_path / "desk", leads=0)
+    scores = warehouse.query(f"SELECT {', '.join(warehouse.columns('lead_scores'))} FROM lead_scores", {})
+    ids = scores["lead_id"].to_pylist()
+    org_id = {one: complete_id(one[:15]) for one in ids}  # the checksum of the fixture's ids is none
+    desk.org.seed({"Id": one} for one in org_id.values())
+    desk.sync(scores.set_column(scores.schema.get_field_index("lead_id"), "lead_id", pa.array(org_id.values())))
+
+    def differences(lead_id: str) -> list[str]:
+        shown = read_lead(connect(desk.settings), org_id[lead_id], desk.settings, settings.config_folder)
+        options = {"scorer_for": lambda version: scorer, "sql_folder": settings.sql_folder, "salesforce": shown}
+        return why(warehouse, lead_id, on=DAY, **options)["differences"]
+
+    assert [differences(one) for one in ids[:20]] == [[]] * 20
+    desk.org.update(org_id[ids[7]], {"Lead_Score_Bucket__c": "Ask Ann"}, "page")
+    assert "score_bucket is 'Ask Ann' in Salesforce" in differences(ids[7])[0]
+    desk.server.stop()
 
 
 def test_a_lead_without_a_score_is_named_with_what_happened_to_it(

@@ -84,7 +84,7 @@ def why(
     differences += [
         f"{name} is {value!r} in Salesforce, {score[name]!r} in lead_scores"
         for name, value in known.items()
-        if not _same_in_salesforce(value, score[name])
+        if name in score and not _same_in_salesforce(value, score[name])  # an optional field may be no column
     ]
     return {
         "lead_id": lead_id,
