@@ -13,6 +13,7 @@ import pytest
 
 from lead_scoring.cli import main, parser
 from lead_scoring.cli.operations import benchmarks
+from tests.salesforce.conftest import Desk, score_rows
 
 pytestmark = pytest.mark.xdist_group("command-line")
 AS_OF = "2024-12-21"
@@ -199,6 +200,30 @@ def test_the_audit_finds_the_planted_late_departures_only_when_recorded_at_is_ig
     assert "days_in_gap" in error
 
 
+def test_the_sync_status_is_a_table_of_runs_and_of_what_one_could_not_write(home, tmp_path, monkeypatch, capsys):
+    desk = Desk(tmp_path / "desk", leads=30)
+    monkeypatch.setenv("LEAD_SCORING__SALESFORCE__ENDPOINT", desk.server.url)
+    monkeypatch.setenv("LEAD_SCORING__SALESFORCE__WAIT_SECONDS", "0.01")
+    monkeypatch.setenv("LEAD_SCORING__STORAGE__RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("LEAD_SCORING__WAREHOUSE__FOLDER", str(tmp_path / "warehouse"))
+    assert main(["sync", "status"]) == 0
+    assert "no run yet" in capsys.readouterr().out
+    desk.org.recycle(desk.ids[4])
+    pq.write_table(score_rows(dict.fromkeys(desk.ids, 0.2)), tmp_path / "scores.parquet")
+    status, report, error = said(capsys, "sync", "--scores", str(tmp_path / "scores.parquet"), "--as-of", AS_OF)
+    assert (status, error) == (0, "")
+    key = report["figures"]["run_key"]
+    assert main(["sync", "status"]) == 0
+    header, run, *rest = capsys.readouterr().out.splitlines()
+    assert header.split()[:6] == ["run_key", "operation", "as_of", "sequence", "changed", "accepted"]
+    assert run.split()[:6] == [key, "sync", AS_OF, "1", "30", "29"]
+    assert any(line.split() == ["buckets", "29", "Cold"] for line in rest)
+    assert main(["sync", "status", "--run", key]) == 0
+    assert desk.ids[4] in capsys.readouterr().out.splitlines()[1]
+    assert [row["code"] for row in said(capsys, "sync", "status", "--run", key)[1]] == ["ENTITY_IS_DELETED"]
+    desk.server.stop()
+
+
 def test_every_benchmark_has_a_quick_size():
     for name in benchmarks():
         run = importlib.import_module(f"lead_scoring.bench.{name}").run
@@ -224,6 +249,7 @@ def test_every_benchmark_has_a_quick_size():
         (["calibrate", "--scores", "/nowhere.csv"], 2, "/nowhere.csv"),
         (["sync"], 2, "--scores"),
         (["sync", "undo"], 2, "--run"),
+        (["sync", "status", "--run", "20240101-00000000"], 2, "20240101-00000000"),
         (["why"], 2, "LEAD_ID"),
         (["why", "00Q000000000001EAA", "--on", "today"], 2, "--on is 'today'"),
     ],

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from lead_scoring.errors import BadInput, Conflict, NotFound, Transient
-from lead_scoring.salesforce import connect, logging_in, session, status
+from lead_scoring.errors import BadInput, CheckFailed, Conflict, NotFound, Transient
+from lead_scoring.salesforce import connect, logging_in, not_accepted, session, status
 from lead_scoring.salesforce.journal import unfinished, unfinished_run
 from tests.salesforce.conftest import HOME, Desk, score_rows
 
@@ -206,6 +206,21 @@ def test_status_lists_runs_and_what_was_interrupted(desk: Desk) -> None:
     assert found["interrupted_run"] == "b"
     assert [(run["run_key"], run["accepted"]) for run in found["runs"]] == [("20241221-aaaaaaaa", 12)]
     assert found["buckets"] == {"Cold": 12}
+
+
+def test_the_leads_that_a_run_could_not_write_are_listed_where_its_error_says(desk: Desk) -> None:
+    desk.org.recycle(desk.ids[2])
+    with pytest.raises(CheckFailed, match="`lead-scoring sync status --run 20241221-aaaaaaaa` lists them"):
+        desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2) | {"row-1": 0.2}))
+    shared: dict[str, Any] = {"warehouse": desk.warehouse, "config_folder": HOME / "include" / "config"}
+    found = not_accepted(**shared, run_key="20241221-aaaaaaaa")
+    assert [(row["lead_id"], row["status"], row["code"]) for row in found] == [
+        (desk.ids[2], "rejected", "ENTITY_IS_DELETED"),
+        ("row-1", "rejected", "MALFORMED_ID"),
+    ]
+    assert found[0]["message"].startswith("entity is deleted")
+    with pytest.raises(NotFound, match="the ledger has no run 'other'"):
+        not_accepted(**shared, run_key="other")
 
 
 def test_an_unknown_job_is_not_found(desk: Desk) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lead_scoring.cli.common import SALESFORCE_LOGIN, add, add_as_of, emit, org, pairs, pipeline, today
+from lead_scoring.cli.common import SALESFORCE_LOGIN, add, add_as_of, emit, org, pairs, pipeline, table, today
 from lead_scoring.errors import BadInput
 from lead_scoring.stage import run_key, sha256_file
+
+if TYPE_CHECKING:
+    from lead_scoring.pipeline import Pipeline
 
 
 def add_commands(commands: Any) -> None:
@@ -27,15 +30,21 @@ def add_commands(commands: Any) -> None:
         "--approve", type=int, default=0, metavar="N", help="send although N leads change bucket, as a dry run shows"
     )
     sync.add_argument("--retry-parked", action="store_true", help="send again what the org refused for good")
-    sync.add_argument("--run", default="", metavar="KEY", help="with undo: the run to take back")
+    sync.add_argument(
+        "--run",
+        default="",
+        metavar="KEY",
+        help="with undo: the run to take back; with status: list the leads that this run could not write",
+    )
     add_as_of(sync)
 
 
 def run_sync(options: argparse.Namespace) -> None:
     lines = pipeline(options)
     if options.action == "status":
-        report = lines.sync_status()
-    elif options.action == "undo":
+        _status(lines, options)
+        return
+    if options.action == "undo":
         if not options.run:
             raise BadInput("sync undo needs --run KEY; `lead-scoring sync status` lists the runs")
         report = lines.sync_undo(options.run, org(lines), dry_run=options.dry_run)
@@ -57,3 +66,24 @@ def run_sync(options: argparse.Namespace) -> None:
         )
         report["figures"]["run_key"] = key
     emit(options, report, lambda: pairs(report))
+
+
+def _status(lines: Pipeline, options: argparse.Namespace) -> None:
+    from lead_scoring.salesforce import not_accepted
+
+    if options.run:
+        rows = not_accepted(warehouse=lines.warehouse, config_folder=lines.settings.config_folder, run_key=options.run)
+        columns = ("lead_id", "status", "code", "message")
+        emit(options, rows, lambda: table([[row[name] for name in columns] for row in rows], columns))
+    else:
+        report = lines.sync_status()
+        emit(options, report, lambda: _show(report))
+
+
+def _show(report: dict[str, Any]) -> None:
+    """The runs as a table, newest first, and below it what the org has by now."""
+    runs = report["runs"]
+    table([list(run.values()) for run in runs], list(runs[0]) if runs else ["no run yet"])
+    print()
+    buckets = ", ".join(f"{count:,} {name}" for name, count in report["buckets"].items())
+    pairs({name: value for name, value in report.items() if name != "runs"} | {"buckets": buckets or None})

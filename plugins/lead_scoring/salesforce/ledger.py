@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lead_scoring.errors import NotFound
 from lead_scoring.warehouse import Warehouse
 from lead_scoring.warehouse.sql import load_sql
 
@@ -56,9 +57,23 @@ def query(warehouse: Warehouse, sql_folder: Path, name: str, **parameters: Any) 
     return warehouse.query(load_sql(sql_folder, name), parameters)
 
 
+def require_run(warehouse: Warehouse, run_key: str) -> None:
+    """:raises NotFound: the ledger has no such run."""
+    if TABLE not in warehouse.tables() or warehouse.partition(TABLE, run_key) is None:
+        raise NotFound(f"the ledger has no run {run_key!r}; `sync status` lists the runs")
+
+
 def outcome(warehouse: Warehouse, sql_folder: Path, run_key: str) -> pa.Table:
     """What became of each lead that a run wanted to change. The ledger must exist."""
     return warehouse.query(load_sql(sql_folder, "salesforce_run_outcome"), {"run_key": run_key})
+
+
+def not_accepted(outcome: pa.Table) -> list[dict[str, Any]]:
+    """The rows of an :func:`outcome` that the org does not have."""
+    import pyarrow.compute as pc
+
+    rows: list[dict[str, Any]] = outcome.filter(pc.not_equal(outcome["status"], ACCEPTED)).to_pylist()
+    return rows
 
 
 def latest_day(summary: pa.Table | None) -> dt.date | None:

@@ -95,21 +95,11 @@ def counts_of(diff: Diff, outcome: pa.Table | None, sequences: Set[int]) -> dict
 
 
 def write_report(work: Path, counts: dict[str, int], figures: dict[str, Any], outcome: pa.Table | None) -> StageOutput:
-    """``report.json`` and ``not_accepted.parquet``, the rows that the org did not take, with its message."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    if outcome is None:
-        left = pa.table({"lead_id": pa.array([], pa.string())})
-    else:
-        left = outcome.filter(pc.not_equal(outcome["status"], ledger.ACCEPTED))
-    problems = problems_of(left.to_pylist())
+    """``report.json``, with what the org said of the rows that it did not take."""
+    problems = [] if outcome is None else problems_of(ledger.not_accepted(outcome))
     figures = {**figures, "problems": problems, "messages": messages_of(problems)}
-    pq.write_table(left, work / "not_accepted.parquet")
     (work / "report.json").write_bytes(canonical_json({"counts": counts, "figures": figures}))
-    files = {name: work / name for name in ("report.json", "not_accepted.parquet")}
-    return StageOutput(files=files, counts=counts, figures=figures)
+    return StageOutput(files={"report.json": work / "report.json"}, counts=counts, figures=figures)
 
 
 def problems_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -134,9 +124,12 @@ def messages_of(problems: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {f"{entry['code']}: {entry['message']}": entry["count"] for entry in problems}
 
 
-def judge(counts: Mapping[str, int], problems: Sequence[Mapping[str, Any]], settings: SalesforceSettings) -> None:
+def judge(
+    counts: Mapping[str, int], problems: Sequence[Mapping[str, Any]], settings: SalesforceSettings, run_key: str
+) -> None:
     """Whether the run may be called a success.
 
+    :param run_key: under what the ledger has the run.
     :raises CheckFailed: refusals are above the thresholds, or nothing was accepted of what was to change.
     :raises Transient: they are only together with rows that another run may get through.
     """
@@ -152,8 +145,8 @@ def judge(counts: Mapping[str, int], problems: Sequence[Mapping[str, Any]], sett
         ):
             raise error(
                 f"Salesforce did not take {refused} of {changed} changed leads ({said}); allowed are "
-                f"{settings.max_rejected_share:.0%} and {settings.max_rejected_rows} rows; see `sync status` and "
-                "not_accepted.parquet"
+                f"{settings.max_rejected_share:.0%} and {settings.max_rejected_rows} rows; "
+                f"`lead-scoring sync status --run {run_key}` lists them"
             )
     if leads and parked / leads > settings.max_rejected_share:
         raise CheckFailed(

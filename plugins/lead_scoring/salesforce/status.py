@@ -1,4 +1,4 @@
-"""Where the sync stands: its runs, what is parked, and whether a try was interrupted."""
+"""Where the sync stands: its runs, what is parked, whether a try was interrupted; and what a run could not write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def status(*, warehouse: Warehouse, state: ObjectStore, config_folder: Path, run
     """What the ledger and the journal say. Asks the org nothing.
 
     :param runs: how many of the latest runs to list.
-    :returns: ``runs`` (newest first: run_key, operation, as_of, changed, accepted, rejected, exhausted, unprocessed),
+    :returns: ``runs`` (newest first: the columns of ``salesforce_run_summary``),
         ``leads`` that the org has scores of, ``buckets`` of those, ``parked``, ``latest_as_of``, ``interrupted_run``.
     """
     sql_folder = config_folder.parent / "sql"
@@ -34,3 +34,14 @@ def status(*, warehouse: Warehouse, state: ObjectStore, config_folder: Path, run
         "latest_as_of": None if latest is None else latest.isoformat(),
         "interrupted_run": unfinished_run(state),
     }
+
+
+def not_accepted(*, warehouse: Warehouse, config_folder: Path, run_key: str) -> list[dict[str, Any]]:
+    """The leads that a run wanted to change and whose values the org does not have.
+
+    :returns: by lead: ``lead_id``, ``status``, ``code`` and ``message``, as in ``salesforce_sync_log``.
+    :raises NotFound: the ledger has no such run.
+    """
+    ledger.require_run(warehouse, run_key)
+    rows = ledger.not_accepted(ledger.outcome(warehouse, config_folder.parent / "sql", run_key))
+    return [{name: row[name] for name in ("lead_id", "status", "code", "message")} for row in rows]

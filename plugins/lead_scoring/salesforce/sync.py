@@ -52,7 +52,7 @@ def sync(
         None for a dry run that does not look at the org.
     :param state: object store for the journal.
     :param scores: Parquet files with the columns of ``lead_scores``, all of the day ``as_of``.
-    :param work: folder for ``report.json`` and ``not_accepted.parquet``; without it the output has no files.
+    :param work: folder for ``report.json``; without it the output has no files.
     :param dry_run: say what would change, send nothing.
     :param approved_changes: so many leads may change bucket although it is more than ``max_bucket_change_share``: what
         a person was shown and agreed to.
@@ -100,7 +100,7 @@ def sync(
             tries = zip(outcome["sequence"].to_pylist(), outcome["attempts"].to_pylist(), strict=True)
             figures["sent_now"] = sum(sequence in sequences and attempts > 0 for sequence, attempts in tries)
             output = write_report(folder, counts, figures, outcome)
-            judge(counts, output.figures["problems"], settings)
+            judge(counts, output.figures["problems"], settings, run_key)
     return output if work else replace(output, files={})
 
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lead_scoring.errors import NotFound
 from lead_scoring.salesforce import ledger
 from lead_scoring.salesforce.client import OrgClient
 from lead_scoring.salesforce.fields import MappedField, canonical, digest_of, load_fields
@@ -62,8 +61,7 @@ def undo(
         transfer = Transfer(client, warehouse, state, fields, sql_folder, folder)
         if not dry_run:
             transfer.settle()
-        if ledger.TABLE not in warehouse.tables() or warehouse.partition(ledger.TABLE, run_key) is None:
-            raise NotFound(f"the ledger has no run {run_key!r}; `sync status` lists the runs")
+        ledger.require_run(warehouse, run_key)
         found = ledger.query(warehouse, sql_folder, "salesforce_undo_rows", run_key=run_key)
         entries = found.to_pylist() if found is not None else []
         undo_key = ledger.undo_key(run_key)
@@ -73,7 +71,7 @@ def undo(
             for start in range(0, len(rows), settings.rows_per_job):
                 part = rows[start : start + settings.rows_per_job]
                 transfer.run(undo_key, ledger.UNDO, part[0]["as_of"].isoformat(), part)
-        output = _report(rows, left, len(entries), settings, folder, dry_run)
+        output = _report(rows, left, len(entries), settings, undo_key, folder, dry_run)
     return output if work else replace(output, files={})
 
 
@@ -141,6 +139,7 @@ def _report(
     left: Sequence[dict[str, Any]],
     leads: int,
     settings: SalesforceSettings,
+    undo_key: str,
     work: Path,
     dry_run: bool,
 ) -> StageOutput:
@@ -166,5 +165,5 @@ def _report(
     }
     (work / "undo.json").write_bytes(canonical_json({"counts": counts, "figures": {**figures, "left": list(left)}}))
     if not dry_run:
-        judge(counts, problems, settings)
+        judge(counts, problems, settings, undo_key)
     return StageOutput(files={"undo.json": work / "undo.json"}, counts=counts, figures=figures)
