@@ -113,7 +113,7 @@ def test_a_second_release_of_the_same_day_changes_nothing(client, released):
     first = client.xcom(RELEASE, released, "update_registry")["figures"]
     second = client.xcom(RELEASE, run_id, "update_registry")["figures"]
     assert second["version"] == first["version"] == second["previous_champion"]
-    assert client.xcom(RELEASE, run_id, "sync_salesforce")["figures"]["sent_now"] == 0
+    assert client.xcom(RELEASE, run_id, "sync_salesforce")["counts"]["sent_now"] == 0
 
 
 def test_the_daily_run_scores_with_the_champion(client, released):

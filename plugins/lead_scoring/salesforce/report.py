@@ -38,7 +38,6 @@ def figures_of(
         "api_requests": dict(quota),
         "interrupted_run": interrupted,
         "dry_run_reason": "",
-        "sent_now": 0,  # by this call; the counts are of all calls for the run
         "messages": {},
         "problems": [],
     }
@@ -69,9 +68,9 @@ def _top_movers(changes: pa.Table) -> list[dict[str, Any]]:
 
 
 def counts_of(diff: Diff, outcome: pa.Table | None, sequences: Set[int]) -> dict[str, int]:
-    """Counts of the run, all its tries together.
+    """Counts of the run, all its tries together; only ``sent_now`` is of the tries made just now.
 
-    leads = unchanged + parked + changed; changed = accepted + rejected + exhausted + unprocessed.
+    leads = unchanged + parked + changed; changed = accepted + rejected + exhausted + unprocessed; sent_now <= sent.
 
     :param outcome: rows of ``salesforce_run_outcome``; None in a dry run, which changes nothing but says what it would.
     :param sequences: of the tries made just now.
@@ -80,18 +79,18 @@ def counts_of(diff: Diff, outcome: pa.Table | None, sequences: Set[int]) -> dict
     counts = {"leads": diff.leads, "unchanged": diff.unchanged, "parked": diff.parked}
     if outcome is None:
         changed = diff.changes.num_rows
-        counts |= {"changed": changed, "sent": 0, **dict.fromkeys(names, 0)}
+        counts |= {"changed": changed, "sent": 0, "sent_now": 0, **dict.fromkeys(names, 0)}
         return {**counts, ledger.REJECTED: changed - diff.sendable}
     statuses = outcome["status"].to_pylist()
-    earlier = sum(
-        status == ledger.REJECTED and sequence not in sequences
-        for status, sequence in zip(statuses, outcome["sequence"].to_pylist(), strict=True)
-    )
+    just_now = [sequence in sequences for sequence in outcome["sequence"].to_pylist()]
+    earlier = sum(status == ledger.REJECTED and not now for status, now in zip(statuses, just_now, strict=True))
     totals = Counter(statuses)
     counts["parked"] = max(0, diff.parked - earlier)  # those that this very run was refused are counted as rejected
     counts["unchanged"] = diff.leads - len(statuses) - counts["parked"]
-    sent = sum(attempts > 0 for attempts in outcome["attempts"].to_pylist())
-    return {**counts, "changed": len(statuses), "sent": sent, **{name: totals[name] for name in names}}
+    sent = [attempts > 0 for attempts in outcome["attempts"].to_pylist()]
+    sent_now = sum(done and now for done, now in zip(sent, just_now, strict=True))
+    counts |= {"changed": len(statuses), "sent": sum(sent), "sent_now": sent_now}
+    return {**counts, **{name: totals[name] for name in names}}
 
 
 def write_report(work: Path, counts: dict[str, int], figures: dict[str, Any], outcome: pa.Table | None) -> StageOutput:

@@ -57,7 +57,8 @@ def sync(
     :param approved_changes: so many leads may change bucket although it is more than ``max_bucket_change_share``: what
         a person was shown and agreed to.
     :param retry_parked: send values again that the org refused, after the reason was removed in the org.
-    :returns: counts leads = unchanged + parked + changed, changed = accepted + rejected + exhausted + unprocessed.
+    :returns: counts of all tries of the run: leads = unchanged + parked + changed, changed = accepted + rejected +
+        exhausted + unprocessed, ``sent``; and ``sent_now``, the leads that this call sent.
     :raises BadInput: the org is not ready, or the scores are older than those last synced.
     :raises CheckFailed: too many leads would change bucket, or too many rows were refused.
     :raises Transient: the org stayed out of reach or too many rows were left; try again.
@@ -97,8 +98,6 @@ def sync(
                 ledger.write(warehouse, sql_folder, run_key, 0, [], folder)  # that nothing changed is on record too
             outcome = ledger.outcome(warehouse, sql_folder, run_key)
             counts = counts_of(diff, outcome, sequences)
-            tries = zip(outcome["sequence"].to_pylist(), outcome["attempts"].to_pylist(), strict=True)
-            figures["sent_now"] = sum(sequence in sequences and attempts > 0 for sequence, attempts in tries)
             output = write_report(folder, counts, figures, outcome)
             judge(counts, output.figures["problems"], settings, run_key)
     return output if work else replace(output, files={})
