@@ -11,9 +11,11 @@ from lead_scoring.catalog import row_digest
 from lead_scoring.errors import NotFound
 from lead_scoring.lead_ids import complete_id
 from lead_scoring.model.native import ScorerFeature
+from lead_scoring.pipeline import Pipeline
 from lead_scoring.salesforce import connect, read_lead
 from lead_scoring.scoring import LeadScorer, audit_scores, publish_partition, score_shard, why, why_all
 from lead_scoring.settings import Settings, load_settings
+from lead_scoring.stage import StageOutput, run_stage
 from lead_scoring.warehouse import Warehouse, open_warehouse
 from tests.salesforce.conftest import Desk
 
@@ -82,6 +84,19 @@ def test_a_score_is_computed_again_to_the_same_bits(
 def test_a_whole_run_is_computed_again(warehouse: Warehouse, scorer: LeadScorer, tmp_path: Path) -> None:
     report = why_all(warehouse, RUN, scorer_for=lambda version: scorer, work=tmp_path / "all")
     assert report == {"run_key": RUN, "rows": 100, "different": 0, "by_column": {}, "examples": []}
+
+
+def test_a_run_is_found_by_the_key_that_the_sync_status_lists(
+    warehouse: Warehouse, scorer: LeadScorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = {"warehouse.folder": str(tmp_path / "warehouse"), "storage.runs": str(tmp_path / "runs")}
+    pipeline = Pipeline(load_settings(environment={}, overrides=folders))
+    monkeypatch.setattr(pipeline, "scorer", lambda version: scorer)
+    output = StageOutput({}, figures={"run_key": RUN})
+    published = run_stage(pipeline.runs, "publish_scores", DAY, {}, lambda work: output)
+    assert published.key != RUN
+    assert pipeline.why_all(published.key) == pipeline.why_all(RUN)
+    assert pipeline.why_all(published.key)["rows"] == 100
 
 
 def test_one_changed_feature_is_found_in_one_lead_and_in_the_run(

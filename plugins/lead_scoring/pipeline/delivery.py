@@ -243,11 +243,16 @@ class Delivery(Clients):
         )
 
     def why_all(self, run: str) -> dict[str, Any]:
-        """Every published score of a run, computed again."""
+        """Every published score of a run, computed again.
+
+        :param run: as in ``lead_scores.run_key``; or the key of ``publish_scores``, under which the sync lists the run.
+        """
         from lead_scoring.scoring import why_all
 
+        published = find_manifest(self.runs, "publish_scores", run)
+        key = published.figures["run_key"] if published else run
         with tempfile.TemporaryDirectory(prefix="why-") as work:
-            return why_all(self.warehouse, run, scorer_for=self.scorer, work=Path(work))
+            return why_all(self.warehouse, key, scorer_for=self.scorer, work=Path(work))
 
     def _run(self, key: str) -> Mapping[str, Any] | None:
         found = find_manifest(self.runs, "materialize_features", key)

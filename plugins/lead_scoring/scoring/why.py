@@ -115,7 +115,10 @@ def why_all(warehouse: Warehouse, run_key: str, *, scorer_for: ScorerFor, work: 
         {"run_key": run_key},
     ).to_pylist()
     if not heads:
-        raise NotFound(f"no score of run {run_key!r} is published; the run keys are in lead_scores.run_key")
+        raise NotFound(
+            f"no score of run {run_key!r} is published; the run keys are in lead_scores.run_key, "
+            "and those of published runs in `lead-scoring sync status`"
+        )
     rows, different, by_column = 0, 0, dict.fromkeys(PROVED, 0)
     examples: list[str] = []
     for number, head in enumerate(heads):
