@@ -89,7 +89,9 @@ def _sync(console: Console, synced: dict[str, Any]) -> None:
     counts, figures = synced["counts"], synced["figures"]
     reason = figures.get("dry_run_reason")
     console.print(f"\nSalesforce, {f'dry run: {reason}' if reason else 'through Bulk API 2.0'}:")
-    console.print("  " + ", ".join(f"{count:,} {name}" for name, count in counts.items() if name != "sent_now"))
+    console.print(
+        "  " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if name != "sent_now")
+    )
     if not reason:
         console.print(f"  {counts['sent_now']:,} sent by this run; the counts are of all runs over the same scores")
     for message, count in figures.get("messages", {}).items():

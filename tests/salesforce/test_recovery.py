@@ -125,7 +125,7 @@ def test_locked_rows_are_tried_again_and_counted(desk: Desk) -> None:
 
 def test_rows_that_stay_locked_are_left_for_the_next_run(desk: Desk) -> None:
     desk.faults.set({"lock_rows": 5})
-    with pytest.raises(Transient, match="did not take 12 of 12 changed leads .12 x UNABLE_TO_LOCK_ROW"):
+    with pytest.raises(Transient, match="12 of 12 changed leads could not be written .12 x UNABLE_TO_LOCK_ROW"):
         desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
     assert {row["status"] for row in desk.ledger()} == {"exhausted"}
     assert desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2))).counts["accepted"] == 12
@@ -216,7 +216,7 @@ def test_the_leads_that_a_run_could_not_write_are_listed_where_its_error_says(de
     found = not_accepted(**shared, run_key="20241221-aaaaaaaa")
     assert [(row["lead_id"], row["status"], row["code"]) for row in found] == [
         (desk.ids[2], "rejected", "ENTITY_IS_DELETED"),
-        ("row-1", "rejected", "MALFORMED_ID"),
+        ("row-1", "set_aside", "MALFORMED_ID"),
     ]
     assert found[0]["message"].startswith("entity is deleted")
     with pytest.raises(NotFound, match="the ledger has no run 'other'"):

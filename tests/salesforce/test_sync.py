@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 
+import pyarrow as pa
 import pytest
 
 from lead_scoring.errors import BadInput, CheckFailed
@@ -65,6 +66,16 @@ def test_a_dry_run_shows_what_would_change_and_sends_nothing(desk: Desk) -> None
     assert output.figures["dry_run_reason"]
 
 
+def test_a_row_without_an_id_is_set_aside_in_a_dry_run_and_in_the_run(desk: Desk) -> None:
+    table = score_rows(dict.fromkeys(desk.ids, 0.2) | {"row-0000001": 0.5})
+    desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_rejected_share": 0.5})
+    for dry_run in (True, False):
+        counts = desk.sync(table, dry_run=dry_run).counts
+        assert (counts["changed"], counts["set_aside"], counts["rejected"]) == (13, 1, 0)
+    tomorrow = desk.sync(table.set_column(1, "as_of", pa.array([DAY + dt.timedelta(days=1)] * 13)), run_key="next")
+    assert (tomorrow.counts["parked"], tomorrow.counts["changed"]) == (1, 0)
+
+
 def test_a_run_that_would_move_too_many_leads_waits_for_a_person(desk: Desk) -> None:
     desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
     desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_bucket_change_share": 0.3})
@@ -85,7 +96,8 @@ def test_one_bad_row_does_not_fail_the_batch_and_is_accounted_for(desk: Desk) ->
     desk.org.recycle(desk.ids[2])
     output = desk.sync(score_rows(scores))
     assert output.counts["accepted"] == 10
-    assert output.counts["rejected"] == 4
+    assert (output.counts["set_aside"], output.counts["rejected"]) == (3, 1)
+    assert output.counts["sent"] == 11
     codes = {entry["code"] for entry in output.figures["problems"]}
     assert codes == {"MISSING_ID", "MALFORMED_ID", "BAD_VALUE", "ENTITY_IS_DELETED"}
 
@@ -93,7 +105,9 @@ def test_one_bad_row_does_not_fail_the_batch_and_is_accounted_for(desk: Desk) ->
 def test_a_run_whose_rows_are_all_refused_fails_every_time(desk: Desk) -> None:
     desk.faults.set({"reject_rows": 1})
     for _ in range(2):
-        with pytest.raises(CheckFailed, match="12 of 12 changed leads .12 x FIELD_CUSTOM_VALIDATION_EXCEPTION"):
+        with pytest.raises(
+            CheckFailed, match="12 of 12 changed leads could not be written .12 x FIELD_CUSTOM_VALIDATION_EXCEPTION"
+        ):
             desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
     with pytest.raises(CheckFailed, match="12 of 12 leads are parked"):
         desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2), DAY + dt.timedelta(days=1)), run_key="next-day")

@@ -1,5 +1,5 @@
 -- What Salesforce has of each lead, as far as the ledger knows: its last accepted row; and the digest of the value that
--- the org refused since, if it did. That value stays parked until it changes.
+-- was refused since, if one was. That value stays parked until it changes.
 WITH accepted AS (
   SELECT
     lead_id,
@@ -24,7 +24,7 @@ refused AS (
     payload_digest,
     code
   FROM salesforce_sync_log
-  WHERE status = 'rejected' AND operation = 'sync' AND lead_id IS NOT NULL
+  WHERE status IN ('rejected', 'set_aside') AND operation = 'sync' AND lead_id IS NOT NULL
   QUALIFY ROW_NUMBER() OVER (PARTITION BY lead_id ORDER BY sequence DESC, payload_digest) = 1
 )
 

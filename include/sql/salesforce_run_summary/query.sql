@@ -22,6 +22,7 @@ SELECT
   MAX(sequence) AS sequence,
   COUNT(*) AS changed,
   COALESCE(COUNTIF(status = 'accepted'), 0) AS accepted,
+  COALESCE(COUNTIF(status = 'set_aside'), 0) AS set_aside,
   COALESCE(COUNTIF(status = 'rejected'), 0) AS rejected,
   COALESCE(COUNTIF(status = 'exhausted'), 0) AS exhausted,
   COALESCE(COUNTIF(status = 'unprocessed'), 0) AS unprocessed

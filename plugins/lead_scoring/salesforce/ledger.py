@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 TABLE = "salesforce_sync_log"
 ACCEPTED = "accepted"  # the org has the new values
-REJECTED = "rejected"  # refused for good: parked until the value changes
+SET_ASIDE = "set_aside"  # never sent: no id, no score, two scores; parked until the value changes
+REJECTED = "rejected"  # refused by the org for good: parked until the value changes
 EXHAUSTED = "exhausted"  # refused for a passing reason on every attempt: the next run tries again
 UNPROCESSED = "unprocessed"  # the org never came to it: the next run tries again
+OUTCOMES = (ACCEPTED, SET_ASIDE, REJECTED, EXHAUSTED, UNPROCESSED)  # of a changed lead
 SYNC, UNDO = "sync", "undo"  # operations
 
 

@@ -70,27 +70,27 @@ def _top_movers(changes: pa.Table) -> list[dict[str, Any]]:
 def counts_of(diff: Diff, outcome: pa.Table | None, sequences: Set[int]) -> dict[str, int]:
     """Counts of the run, all its tries together; only ``sent_now`` is of the tries made just now.
 
-    leads = unchanged + parked + changed; changed = accepted + rejected + exhausted + unprocessed; sent_now <= sent.
+    leads = unchanged + parked + changed; changed = accepted + set_aside + rejected + exhausted + unprocessed.
 
     :param outcome: rows of ``salesforce_run_outcome``; None in a dry run, which changes nothing but says what it would.
     :param sequences: of the tries made just now.
     """
-    names = (ledger.ACCEPTED, ledger.REJECTED, ledger.EXHAUSTED, ledger.UNPROCESSED)
     counts = {"leads": diff.leads, "unchanged": diff.unchanged, "parked": diff.parked}
     if outcome is None:
         changed = diff.changes.num_rows
-        counts |= {"changed": changed, "sent": 0, "sent_now": 0, **dict.fromkeys(names, 0)}
-        return {**counts, ledger.REJECTED: changed - diff.sendable}
+        counts |= {"changed": changed, "sent": 0, "sent_now": 0, **dict.fromkeys(ledger.OUTCOMES, 0)}
+        return {**counts, ledger.SET_ASIDE: changed - diff.sendable}
     statuses = outcome["status"].to_pylist()
     just_now = [sequence in sequences for sequence in outcome["sequence"].to_pylist()]
-    earlier = sum(status == ledger.REJECTED and not now for status, now in zip(statuses, just_now, strict=True))
+    refused = (ledger.SET_ASIDE, ledger.REJECTED)
+    earlier = sum(status in refused and not now for status, now in zip(statuses, just_now, strict=True))
     totals = Counter(statuses)
     counts["parked"] = max(0, diff.parked - earlier)  # those that this very run was refused are counted as rejected
     counts["unchanged"] = diff.leads - len(statuses) - counts["parked"]
     sent = [attempts > 0 for attempts in outcome["attempts"].to_pylist()]
     sent_now = sum(done and now for done, now in zip(sent, just_now, strict=True))
     counts |= {"changed": len(statuses), "sent": sum(sent), "sent_now": sent_now}
-    return {**counts, **{name: totals[name] for name in names}}
+    return {**counts, **{name: totals[name] for name in ledger.OUTCOMES}}
 
 
 def write_report(work: Path, counts: dict[str, int], figures: dict[str, Any], outcome: pa.Table | None) -> StageOutput:
@@ -133,9 +133,10 @@ def judge(
     :raises Transient: they are only together with rows that another run may get through.
     """
     changed, parked, leads = counts["changed"], counts["parked"], counts["leads"]
+    refused_for_good = counts[ledger.SET_ASIDE] + counts[ledger.REJECTED]
     passing = counts[ledger.EXHAUSTED] + counts[ledger.UNPROCESSED]
     said = "; ".join(f"{entry['count']} x {entry['code']}" for entry in problems[:3])
-    for refused, error in ((counts[ledger.REJECTED], CheckFailed), (counts[ledger.REJECTED] + passing, Transient)):
+    for refused, error in ((refused_for_good, CheckFailed), (refused_for_good + passing, Transient)):
         if refused and (
             refused == changed
             or refused / changed > settings.max_rejected_share
@@ -143,7 +144,7 @@ def judge(
             or (refused + parked) / leads > settings.max_rejected_share
         ):
             raise error(
-                f"Salesforce did not take {refused} of {changed} changed leads ({said}); allowed are "
+                f"{refused} of {changed} changed leads could not be written ({said}); allowed are "
                 f"{settings.max_rejected_share:.0%} and {settings.max_rejected_rows} rows; "
                 f"`lead-scoring sync status --run {run_key}` lists them"
             )

@@ -57,8 +57,8 @@ def sync(
     :param approved_changes: so many leads may change bucket although it is more than ``max_bucket_change_share``: what
         a person was shown and agreed to.
     :param retry_parked: send values again that the org refused, after the reason was removed in the org.
-    :returns: counts of all tries of the run: leads = unchanged + parked + changed, changed = accepted + rejected +
-        exhausted + unprocessed, ``sent``; and ``sent_now``, the leads that this call sent.
+    :returns: counts of all tries of the run: leads = unchanged + parked + changed, changed = accepted + set_aside +
+        rejected + exhausted + unprocessed, ``sent``; and ``sent_now``, the leads that this call sent.
     :raises BadInput: the org is not ready, or the scores are older than those last synced.
     :raises CheckFailed: too many leads would change bucket, or too many rows were refused.
     :raises Transient: the org stayed out of reach or too many rows were left; try again.
@@ -169,7 +169,7 @@ def _plan(
             "job_id": "",
         }
         if change["code"] is not None:
-            row.update(status=ledger.REJECTED, code=change["code"], message=change["message"])
+            row.update(status=ledger.SET_ASIDE, code=change["code"], message=change["message"])
         elif previous == values:
             row.update(status=ledger.ACCEPTED, message="the org had these values already")
         rows.append(row)

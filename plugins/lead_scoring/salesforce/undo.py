@@ -153,7 +153,7 @@ def _report(
         "fields_left": sum("field" in entry for entry in left),
         "unchanged": leads - len(rows) - len(untouched),
         "sent": sum(row["attempts"] > 0 for row in rows),
-        **{name: statuses[name] for name in (ledger.ACCEPTED, ledger.REJECTED, ledger.EXHAUSTED, ledger.UNPROCESSED)},
+        **{name: statuses[name] for name in ledger.OUTCOMES},
     }
     refused = [row for row in rows if row["status"] != ledger.ACCEPTED]
     problems = [] if dry_run else problems_of(refused)
