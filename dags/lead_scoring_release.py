@@ -11,7 +11,7 @@ killed at any moment, and returns a small manifest: open **XCom** on a task to s
 | `train_model` | the booster and its baselines | a feature looks as if it knows the future |
 | `calibrate_model` | probabilities, buckets, `models/calibrated/` | the buckets say nothing |
 | `hash_version` | the version id, the package in `models/production/` | a file of the package is not whole |
-| `approve_release` | a person's yes (only if asked for) | rejected, or no answer in a day |
+| `approve_release` | a person's yes (only if asked for), also against the gate | rejected, or no answer in a day |
 | `update_registry` | the champion | the gate says the model is no better, or cannot tell |
 | `batch_score` | scores, one mapped task a shard | a shard is not the one that was published |
 | `publish_scores` | the day's `lead_features` and `lead_scores` | rows are missing, doubled, or out of range |
@@ -47,6 +47,7 @@ from lead_scoring_airflow.operators.train_model import TrainModelOperator
 from lead_scoring_airflow.operators.update_registry import UpdateRegistryOperator
 
 FINDINGS = "{{ params.accept_findings }}"
+GATE = "ti.xcom_pull('hash_version')['figures']['gate']"
 
 with DAG(
     dag_id="lead_scoring_release",
@@ -122,9 +123,10 @@ with DAG(
     approved = ApproveReleaseOperator(
         task_id="approve_release",
         require_approval="{{ params.require_approval }}",
-        subject="Release {{ ti.xcom_pull('hash_version')['figures']['version_id'] }}?",
-        body=figures_of("hash_version")
-        + "- Gate: {{ ti.xcom_pull('hash_version')['figures']['gate']['reasons'] | join('; ') }}\n\n"
+        subject=f"{{{{ 'Release' if {GATE}.accepted else 'Against the gate: release' }}}} "
+        "{{ ti.xcom_pull('hash_version')['figures']['version_id'] }}?",
+        body=figures_of("hash_version") + f"- Gate: {{{{ {GATE}.reasons | join('; ') }}}}\n\n"
+        f"{{{{ '' if {GATE}.accepted else 'A yes overrules the gate, and the registry says whose it was. ' }}}}"
         "The Model card button on hash_version has the rest.",
         response_timeout=timedelta(days=1),
         doc_md="Skipped unless the run asks for an approval. No answer in a day is a no.",
@@ -135,6 +137,7 @@ with DAG(
         trained=trained.output,
         calibrated=calibrated.output,
         reason="release {{ run_id }}",
+        approved_by="{{ ((ti.xcom_pull('approve_release') or {}).get('responded_by_user') or {}).get('name', '') }}",
         trigger_rule="none_failed",  # approve_release is skipped when nobody asked for it
         doc_md="Exactly one version is in production. The event log says who, when and why.",
     )

@@ -209,3 +209,26 @@ def test_who_approves_sees_rounded_figures_or_that_there_are_none():
         "- AUC-PR unknown",
         "- The best tenth converts at 12.7 %, 3.0 times the rate of all, 4.2 %",
     ]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "subject"), [(True, "Release v1?"), (False, "Against the gate: release v1?")]
+)  # fmt: skip
+def test_who_approves_a_release_sees_what_the_gate_says(dags, accepted, subject):
+    task = dags["lead_scoring_release"].get_task("approve_release")
+    gate = {"accepted": accepted, "reasons": ["the reason"]}
+    performance = {"test_auc_roc": 0.7, "test_auc_pr": 0.1, "top_decile_rate": None}
+    figures = {"version_id": "v1", "gate": gate, "performance": performance}
+    ti = SimpleNamespace(xcom_pull=lambda task_id: {"figures": figures})
+    assert jinja2.Template(task.subject).render(ti=ti) == subject
+    body = jinja2.Template(task.body).render(ti=ti)
+    assert "- Gate: the reason" in body
+    assert ("overrules the gate" in body) is not accepted
+
+
+@pytest.mark.parametrize(
+    ("answer", "name"), [(None, ""), ({"responded_by_user": None}, ""), ({"responded_by_user": {"name": "Ann"}}, "Ann")]
+)
+def test_the_registry_learns_who_approved(dags, answer, name):
+    template = dags["lead_scoring_release"].get_task("update_registry").approved_by
+    assert jinja2.Template(template).render(ti=SimpleNamespace(xcom_pull=lambda task_id: answer)) == name

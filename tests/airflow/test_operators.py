@@ -151,11 +151,12 @@ def test_update_registry_records_the_run_and_puts_figures_on_the_asset(pipeline,
         trained=made("train_model").to_dict(),
         calibrated=made("calibrate_model").to_dict(),
         reason="release",
+        approved_by="Ann",
     )
     operator.execute(context)
     run = "lead_scoring_release/manual__1"
     assert [item.stage for item in recorder.calls[0][1]] == ["hash_version", "train_model", "calibrate_model"]
-    assert recorder.calls[0][2] == {"actor": run, "reason": "release", "request": run}
+    assert recorder.calls[0][2] == {"actor": run, "reason": "release", "request": run, "approved_by": "Ann"}
     assert context["outlet_events"][PRODUCTION_MODEL].extra == {
         "as_of": "2024-12-21", "version": VERSION, "test_auc_roc": 0.7,
     }  # fmt: skip

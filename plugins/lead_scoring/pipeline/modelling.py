@@ -272,12 +272,15 @@ class Modelling(Clients):
         reason: str,
         request: str = "",
         force: bool = False,
+        approved_by: str = "",
         promote: bool = True,
     ) -> Manifest:
         """Register the package and, if the gate agrees, make it the champion.
 
         :param request: an id of the run, so that its retry cannot promote a second time.
         :param force: promote against the gate's verdict; ``reason`` and verdict are recorded with the event.
+        :param approved_by: who was shown the verdict in ``packaged`` and said yes. That overrules this verdict, and no
+            other: not one against a champion of today that was not the champion then.
         :raises CheckFailed: the gate said no or could not tell. The version stays staged.
         """
         figures = packaged.figures
@@ -296,6 +299,10 @@ class Modelling(Clients):
         gate = None
         if promote and previous != version:
             gate = self.gate(trained, calibrated)
+            if approved_by:
+                reason = f"{reason}, approved by {approved_by}"
+                shown = figures["gate"]
+                force = force or (not shown["accepted"] and shown["champion"] == previous)
             if not gate["accepted"] and not force:
                 raise CheckFailed(
                     f"version {version} was not promoted and stays staged: {'; '.join(gate['reasons'])} "

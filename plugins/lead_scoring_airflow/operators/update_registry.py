@@ -21,9 +21,10 @@ class UpdateRegistryOperator(StageOperator):
     :param trained: manifest of ``train_model``: its holdout is what the gate judges on (templated).
     :param calibrated: manifest of ``calibrate_model`` (templated).
     :param reason: why, for the registry's history (templated).
+    :param approved_by: who said yes to the release, seeing the gate's verdict; empty if nobody was asked (templated).
     """
 
-    template_fields: Sequence[str] = ("packaged", "trained", "calibrated", "reason")
+    template_fields: Sequence[str] = ("packaged", "trained", "calibrated", "reason", "approved_by")
     operator_extra_links = (ModelCardLink(),)
 
     def __init__(
@@ -33,6 +34,7 @@ class UpdateRegistryOperator(StageOperator):
         trained: Mapping[str, Any],
         calibrated: Mapping[str, Any],
         reason: str,
+        approved_by: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(outlets=[PRODUCTION_MODEL], **kwargs)
@@ -40,6 +42,7 @@ class UpdateRegistryOperator(StageOperator):
         self.trained = trained
         self.calibrated = calibrated
         self.reason = reason
+        self.approved_by = approved_by
         self.model_card_url = ""
 
     def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
@@ -51,6 +54,7 @@ class UpdateRegistryOperator(StageOperator):
             actor=f"{run.dag_id}/{run.run_id}",
             reason=self.reason,
             request=f"{run.dag_id}/{run.run_id}",
+            approved_by=self.approved_by,
         )
         figures = registered.figures
         self.model_card_url = pipeline.model_card_url(figures["version"])
