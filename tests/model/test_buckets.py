@@ -11,7 +11,7 @@ from lead_scoring.errors import BadInput
 from lead_scoring.model.buckets import ACTIONS, BUCKETS, BucketPolicy, freeze_policy
 from lead_scoring.settings import BucketSettings
 
-SETTINGS = BucketSettings("lift", (0.7, 0.5, 0.3), (3.0, 2.0, 1.0), (0.05, 0.15, 0.40), 0.95, "refuse")
+SETTINGS = BucketSettings("lift", (0.7, 0.5, 0.3), (3.0, 2.0, 1.0), (0.05, 0.15, 0.40), 0.95, "refuse", "warn")
 PROBABILITIES = st.floats(0.0, 1.0)
 
 
