@@ -92,7 +92,8 @@ class Org:
         for lead in leads:
             identity = record_id(str(lead["Id"]))
             data = dict.fromkeys(self.fields)
-            data.update({"IsDeleted": False, "CreatedDate": at, "LastModifiedDate": at, "SystemModstamp": at})
+            data.update({"IsDeleted": False, "IsConverted": False})
+            data.update({"CreatedDate": at, "LastModifiedDate": at, "SystemModstamp": at})
             data.update({"Company": "unknown", "LastName": identity, "Status": "Open", "OwnerId": USER_ID})
             data.update({name: coerce(self.fields[name], value) for name, value in lead.items() if value is not None})
             data.update({"Id": identity, "Name": f"{data['FirstName'] or ''} {data['LastName']}".strip()})
@@ -106,12 +107,16 @@ class Org:
         """A lead's fields, or None if there is none or (unless asked for) it is in the recycle bin."""
         with self._lock:
             row = self._db.execute("SELECT data, deleted FROM lead WHERE id = ?", (lead_id,)).fetchone()
-        return json.loads(row[0]) if row and (deleted or not row[1]) else None
+        return self._lead(row[0]) if row and (deleted or not row[1]) else None
 
     def leads(self, deleted: bool = False) -> Iterator[dict[str, Any]]:
         with self._lock:
             rows = self._db.execute("SELECT data FROM lead WHERE deleted <= ? ORDER BY id", (int(deleted),)).fetchall()
-        return (json.loads(data) for (data,) in rows)
+        return (self._lead(data) for (data,) in rows)
+
+    def _lead(self, data: str) -> dict[str, Any]:
+        """A stored lead; fields that were deployed after it was stored are empty."""
+        return {**dict.fromkeys(self.fields), **json.loads(data)}
 
     def checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by proper field name, as they would be kept.
@@ -148,6 +153,9 @@ class Org:
                 raise RowError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
             if row[1]:
                 raise RowError("ENTITY_IS_DELETED", "entity is deleted")
+            data = self._lead(row[0])
+            if data["IsConverted"]:
+                raise RowError("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
             kept = self.checked(values)
             if source != "page" and self.faults.refuses(identity):
                 raise RowError("FIELD_CUSTOM_VALIDATION_EXCEPTION", "This lead may not be changed (validation rule)")
@@ -155,7 +163,6 @@ class Org:
                 raise RowError(
                     "UNABLE_TO_LOCK_ROW", f"unable to obtain exclusive access to this record or 1 records: {identity}"
                 )
-            data = json.loads(row[0])
             changes = {name: [data[name], value] for name, value in kept.items()}
             at = now_text()
             data.update(kept, LastModifiedDate=at, SystemModstamp=at)
@@ -169,14 +176,21 @@ class Org:
 
     def recycle(self, text_id: str) -> None:
         """Put a lead into the recycle bin, as a person in the org would."""
+        self._retire(text_id, "IsDeleted")
+
+    def convert(self, text_id: str) -> None:
+        """Convert a lead into an account and a contact, as a person in the org would. It is shown, but fixed."""
+        self._retire(text_id, "IsConverted")
+
+    def _retire(self, text_id: str, flag: str) -> None:
         identity = record_id(text_id)
         with self.transaction() as db:
             data = self.get(identity)
             if data is None:
                 raise RowError("ENTITY_IS_DELETED", "entity is deleted")
             db.execute(
-                "UPDATE lead SET deleted = 1, data = ? WHERE id = ?",
-                (json.dumps({**data, "IsDeleted": True}), identity),
+                "UPDATE lead SET deleted = ?, data = ? WHERE id = ?",
+                (flag == "IsDeleted", json.dumps({**data, flag: True}), identity),
             )
 
     def history(self, lead_id: str | None = None) -> list[dict[str, Any]]:

@@ -81,6 +81,7 @@ class Field:
 STANDARD_LEAD_FIELDS = (
     Field("Id", "Lead ID", "Id", length=18, updateable=False),
     Field("IsDeleted", "Deleted", "Checkbox", updateable=False),
+    Field("IsConverted", "Converted", "Checkbox", updateable=False),
     Field("FirstName", "First Name", "Text", length=40),
     Field("LastName", "Last Name", "Text", length=80, required=True),
     Field("Name", "Full Name", "Text", length=121, updateable=False),

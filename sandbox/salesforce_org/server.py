@@ -180,6 +180,9 @@ class Handler(BaseHTTPRequestHandler):
                 case ["PATCH", "sandbox", "lead", lead_id]:
                     org.update(lead_id, json.loads(body), "page")
                     return Reply(204)
+                case ["POST", "sandbox", "lead", lead_id, "convert"]:
+                    org.convert(lead_id)
+                    return Reply(204)
                 case ["DELETE", "sandbox", "lead", lead_id]:
                     org.recycle(lead_id)
                     return Reply(204)

@@ -32,7 +32,9 @@ def state_after(diff: Diff) -> pa.Table:
     columns = {"lead_id": "lead_id", "accepted_digest": "digest", "score": "score", "bucket": "bucket"}
     table = pa.table({name: changes[source] for name, source in columns.items()})
     table = table.append_column("expires_on", changes["expires_on"])
-    return table.append_column("parked_digest", pa.nulls(changes.num_rows, pa.string()))
+    for name in ("parked_digest", "parked_code"):
+        table = table.append_column(name, pa.nulls(changes.num_rows, pa.string()))
+    return table
 
 
 scores = st.dictionaries(st.integers(0, 30).map(lead_id), st.floats(0, 1), min_size=1, max_size=20)
@@ -48,7 +50,7 @@ def test_every_lead_is_unchanged_or_changed_and_only_changes_are_found(
     state = state_after(first)
     assert diff_of(score_rows(dict(before)), state).changes.num_rows == 0
     second = diff_of(score_rows(dict(after)), state)
-    assert second.leads == second.unchanged + second.parked + second.changes.num_rows
+    assert second.leads == second.unchanged + second.parked + second.closed + second.changes.num_rows
 
     def shown(score: float) -> tuple[str, str]:
         return f"{score:.4f}", f"{100 * score:.2f}"

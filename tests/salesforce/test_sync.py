@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from lead_scoring.errors import BadInput, CheckFailed
+from lead_scoring.salesforce.ledger import CLOSED_CODES
 from lead_scoring.salesforce.status import status
-from tests.salesforce.conftest import DAY, HOME, Desk, score_rows
+from tests.salesforce.conftest import DAY, HOME, Desk, lead_id, score_rows
 
 
 def test_the_org_has_every_score_after_a_sync(desk: Desk) -> None:
@@ -139,6 +140,71 @@ def test_a_refused_value_is_parked_until_it_changes(desk: Desk) -> None:
     )
     assert retried.counts["accepted"] == refused
     assert status(warehouse=desk.warehouse, state=desk.state, config_folder=HOME / "include" / "config")["parked"] == 0
+
+
+def test_a_converted_deleted_or_unknown_lead_is_closed_whatever_its_score(desk: Desk) -> None:
+    everyone = [*desk.ids, lead_id(99)]
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    desk.org.convert(desk.ids[0])
+    desk.org.recycle(desk.ids[1])
+    scores = dict.fromkeys(everyone, 0.2) | dict.fromkeys(desk.ids[:2], 0.3)
+    quiet = desk.sync(score_rows(scores, DAY + dt.timedelta(days=1)), run_key="quiet-day")  # all that changed is closed
+    assert {entry["code"] for entry in quiet.figures["problems"]} == set(CLOSED_CODES)
+    assert (quiet.counts["unchanged"], quiet.counts["changed"], quiet.counts["rejected"]) == (10, 3, 3)
+    before = len(desk.org.history())
+    rescored = score_rows(dict.fromkeys(everyone, 0.6), DAY + dt.timedelta(days=2))
+    output = desk.sync(rescored, run_key="third-day")
+    assert (output.counts["closed"], output.counts["parked"], output.counts["accepted"]) == (3, 0, 10)
+    assert len(desk.org.history()) == before + 10
+    again = desk.sync(rescored, run_key="third-day")
+    assert {**again.counts, "sent_now": 10} == output.counts
+    found = status(warehouse=desk.warehouse, state=desk.state, config_folder=HOME / "include" / "config")
+    assert (found["closed"], found["parked"]) == (3, 0)
+    desk.org.seed([{"Id": lead_id(99)}])  # came into the org after all
+    retried = desk.sync(rescored, run_key="third-day", retry_parked=True)
+    assert (retried.counts["accepted"], retried.counts["rejected"], retried.counts["sent_now"]) == (11, 2, 3)
+
+
+def test_an_org_in_which_most_leads_are_closed_is_noticed_every_day(desk: Desk) -> None:
+    for one in desk.ids[1:]:
+        desk.org.convert(one)
+    for day in range(2):
+        table = score_rows(dict.fromkeys(desk.ids, 0.2), DAY + dt.timedelta(days=day))
+        with pytest.raises(CheckFailed, match="11 of 12 leads are converted, deleted or unknown in Salesforce"):
+            desk.sync(table, run_key=f"day-{day}")
+
+
+def test_a_day_on_which_all_changed_leads_are_closed_is_noticed(desk: Desk) -> None:
+    desk.org.seed({"Id": lead_id(number)} for number in range(100, 120))
+    everyone = [*desk.ids, *(lead_id(number) for number in range(100, 120))]
+    desk.sync(score_rows(dict.fromkeys(everyone, 0.2)))
+    for one in desk.ids:
+        desk.org.convert(one)
+    table = score_rows(dict.fromkeys(everyone, 0.2) | dict.fromkeys(desk.ids, 0.6))
+    for _ in range(2):
+        with pytest.raises(CheckFailed, match="12 of 12 changed leads are converted, deleted or unknown"):
+            desk.sync(table, run_key="later")
+    assert desk.sync(table, run_key="later", retry_parked=True).counts["rejected"] == 12  # a person has seen it
+
+
+def test_a_dry_run_for_a_person_plans_what_was_parked_too(desk: Desk) -> None:
+    desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_rejected_share": 1.0})
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    desk.faults.set({"reject_rows": 0.5})
+    rescored = score_rows(dict.fromkeys(desk.ids, 0.9))
+    refused = desk.sync(rescored, run_key="later").counts["rejected"]
+    assert 0 < refused < 12
+    plain = desk.sync(rescored, run_key="later", dry_run=True)
+    assert (plain.counts["parked"], plain.counts["changed"], plain.figures["bucket_changes"]) == (refused, 0, {})
+    plan = desk.sync(rescored, run_key="later", dry_run=True, retry_parked=True)
+    assert (plan.counts["parked"], plan.counts["changed"]) == (0, refused)
+    assert plan.figures["bucket_changes"] == {"Cold > Very Hot": refused}
+    assert plan.figures["bucket_change_share"] == pytest.approx(refused / 12, abs=1e-6)
+    desk.faults.clear()
+    desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_bucket_change_share": 0.01})
+    with pytest.raises(CheckFailed, match=f"{refused} of 12 leads would change bucket"):
+        desk.sync(rescored, run_key="later", retry_parked=True)
+    assert desk.sync(rescored, run_key="later", retry_parked=True, approved_changes=refused).counts["accepted"] == 12
 
 
 def test_scores_older_than_the_last_synced_are_refused(desk: Desk) -> None:

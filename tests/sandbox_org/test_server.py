@@ -76,6 +76,15 @@ def test_the_daily_quota_is_counted_and_enforced(call: Caller) -> None:
     assert [call("GET", f"sobjects/Lead/{IDS[0]}").status_code for _ in range(3)] == [200, 200, 403]
 
 
+def test_a_converted_lead_is_found_but_not_written(call: Caller) -> None:
+    requests.post(f"{call.server.url}/sandbox/lead/{IDS[0]}/convert", timeout=20).raise_for_status()
+    answer = call("PATCH", f"sobjects/Lead/{IDS[0]}", json={"Lead_Score__c": 0.7})
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "CANNOT_UPDATE_CONVERTED_LEAD")
+    wanted = {"q": "SELECT Id FROM Lead WHERE IsConverted = TRUE"}
+    found = call("GET", "query", params=wanted).json()["records"]
+    assert [record["Id"] for record in found] == [IDS[0]]
+
+
 def test_a_deleted_lead_is_neither_found_nor_written(call: Caller) -> None:
     requests.delete(f"{call.server.url}/sandbox/lead/{IDS[0]}", timeout=20).raise_for_status()
     answer = call("PATCH", f"sobjects/Lead/{IDS[0]}", json={"Lead_Score__c": 0.7})

@@ -1,5 +1,6 @@
 -- What Salesforce has of each lead, as far as the ledger knows: its last accepted row; and the digest of the value that
--- was refused since, if one was. That value stays parked until it changes.
+-- was refused since, if one was, with the code. That value stays parked until it changes; for some codes the lead does,
+-- whatever its value (CLOSED_CODES in lead_scoring.salesforce.ledger).
 WITH accepted AS (
   SELECT
     lead_id,
@@ -36,7 +37,8 @@ SELECT
   accepted.score,
   accepted.bucket,
   accepted.expires_on,
-  IF(accepted.sequence IS NULL OR refused.sequence > accepted.sequence, refused.payload_digest, NULL) AS parked_digest
+  IF(accepted.sequence IS NULL OR refused.sequence > accepted.sequence, refused.payload_digest, NULL) AS parked_digest,
+  IF(accepted.sequence IS NULL OR refused.sequence > accepted.sequence, refused.code, NULL) AS parked_code
 FROM accepted
 FULL OUTER JOIN refused ON accepted.lead_id = refused.lead_id
 ORDER BY lead_id

@@ -16,29 +16,33 @@ from typing import TYPE_CHECKING
 from lead_scoring.errors import BadInput
 from lead_scoring.salesforce.fields import MappedField, digests, encode, unusable
 from lead_scoring.salesforce.lead_ids import long_id, normal_ids
+from lead_scoring.salesforce.ledger import CLOSED_CODES
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 65_536
-STATE_COLUMNS = ("accepted_digest", "score", "bucket", "expires_on", "parked_digest")
+STATE_COLUMNS = ("accepted_digest", "score", "bucket", "expires_on", "parked_digest", "parked_code")
 
 
 @dataclass
 class Diff:
-    """What a run would change. leads = unchanged + parked + changed.
+    """What a run would change. leads = unchanged + parked + closed + changed.
 
     :param parts: tables with one row a lead to change: ``lead_id``, ``digest``, ``score``, ``bucket``, ``expires_on``,
         ``reason`` (``new``, ``changed``, or ``refresh``: its expiry is about to pass), ``previous_score``,
         ``previous_bucket``, ``code`` and ``message`` of why it cannot even be sent (null: it can), and a column of
         canonical text for each field.
     :param leads: rows of scores that were read.
+    :param parked: rows whose value was refused before.
+    :param closed: rows of leads of which the org takes no value any more.
     """
 
     parts: list[pa.Table] = field(default_factory=list)
     leads: int = 0
     unchanged: int = 0
     parked: int = 0
+    closed: int = 0
 
     @cached_property
     def changes(self) -> pa.Table:
@@ -148,14 +152,16 @@ def _compare_batch(
     stale = pc.fill_null(pc.less_equal(known["expires_on"], limit), False)
     fresher = pc.fill_null(pc.greater(pc.cast(batch["expires_on"], pa.date32()), known["expires_on"]), False)
     unchanged = pc.and_(same, pc.invert(pc.and_(stale, fresher)))
+    closed = pc.is_in(known["parked_code"], value_set=pa.array(CLOSED_CODES))
     parked = pc.fill_null(pc.equal(known["parked_digest"], digest), False)
-    if retry_parked:
-        parked = pc.and_(parked, pa.scalar(False))
-    parked = pc.and_(parked, pc.invert(unchanged))
+    held = pc.and_(pc.invert(unchanged), pa.scalar(not retry_parked))
+    closed = pc.and_(closed, held)
+    parked = pc.and_(pc.and_(parked, held), pc.invert(closed))
     diff.leads += batch.num_rows
     diff.unchanged += pc.sum(pc.cast(unchanged, pa.int64())).as_py()
     diff.parked += pc.sum(pc.cast(parked, pa.int64())).as_py()
-    wanted = pc.indices_nonzero(pc.invert(pc.or_(unchanged, parked)))
+    diff.closed += pc.sum(pc.cast(closed, pa.int64())).as_py()
+    wanted = pc.indices_nonzero(pc.invert(pc.or_(pc.or_(unchanged, parked), closed)))
     changes = pa.table({
         "lead_id": ids,
         "digest": digest,

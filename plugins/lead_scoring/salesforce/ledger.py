@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 TABLE = "salesforce_sync_log"
 ACCEPTED = "accepted"  # the org has the new values
 SET_ASIDE = "set_aside"  # never sent: no id, no score, two scores; parked until the value changes
-REJECTED = "rejected"  # refused by the org for good: parked until the value changes
+REJECTED = "rejected"  # refused by the org for good: parked until the value changes; closed for a code of CLOSED_CODES
 EXHAUSTED = "exhausted"  # refused for a passing reason on every attempt: the next run tries again
 UNPROCESSED = "unprocessed"  # the org never came to it: the next run tries again
+# Salesforce takes no value of these leads again: converted, deleted, or never in this org. The lead is closed.
+CLOSED_CODES = ("CANNOT_UPDATE_CONVERTED_LEAD", "ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY")
 OUTCOMES = (ACCEPTED, SET_ASIDE, REJECTED, EXHAUSTED, UNPROCESSED)  # of a changed lead
 SYNC, UNDO = "sync", "undo"  # operations
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOVERS = 10
 SAMPLE_ROWS = 5
+CLOSED_FEW = 10  # so many leads may turn out closed on any day, even if nothing else changed
+RETRY = "sync with --retry-parked (in Airflow: clear the task)"
 INTERNAL = ("digest", "expires_on", "score", "bucket", "previous_score", "previous_bucket", "code", "message")
 
 
@@ -70,12 +72,12 @@ def _top_movers(changes: pa.Table) -> list[dict[str, Any]]:
 def counts_of(diff: Diff, outcome: pa.Table | None, sequences: Set[int]) -> dict[str, int]:
     """Counts of the run, all its tries together; only ``sent_now`` is of the tries made just now.
 
-    leads = unchanged + parked + changed; changed = accepted + set_aside + rejected + exhausted + unprocessed.
+    leads = unchanged + parked + closed + changed; changed = accepted + set_aside + rejected + exhausted + unprocessed.
 
     :param outcome: rows of ``salesforce_run_outcome``; None in a dry run, which changes nothing but says what it would.
     :param sequences: of the tries made just now.
     """
-    counts = {"leads": diff.leads, "unchanged": diff.unchanged, "parked": diff.parked}
+    counts = {"leads": diff.leads, "unchanged": diff.unchanged, "parked": diff.parked, "closed": diff.closed}
     if outcome is None:
         changed = diff.changes.num_rows
         counts |= {"changed": changed, "sent": 0, "sent_now": 0, **dict.fromkeys(ledger.OUTCOMES, 0)}
@@ -83,10 +85,15 @@ def counts_of(diff: Diff, outcome: pa.Table | None, sequences: Set[int]) -> dict
     statuses = outcome["status"].to_pylist()
     just_now = [sequence in sequences for sequence in outcome["sequence"].to_pylist()]
     refused = (ledger.SET_ASIDE, ledger.REJECTED)
-    earlier = sum(status in refused and not now for status, now in zip(statuses, just_now, strict=True))
+    earlier = Counter(  # what this very run was refused is counted as such, not as held back
+        "closed" if code in ledger.CLOSED_CODES else "parked"
+        for status, code, now in zip(statuses, outcome["code"].to_pylist(), just_now, strict=True)
+        if status in refused and not now
+    )
     totals = Counter(statuses)
-    counts["parked"] = max(0, diff.parked - earlier)  # those that this very run was refused are counted as rejected
-    counts["unchanged"] = diff.leads - len(statuses) - counts["parked"]
+    for name in ("parked", "closed"):
+        counts[name] = max(0, counts[name] - earlier[name])
+    counts["unchanged"] = diff.leads - len(statuses) - counts["parked"] - counts["closed"]
     sent = [attempts > 0 for attempts in outcome["attempts"].to_pylist()]
     sent_now = sum(done and now for done, now in zip(sent, just_now, strict=True))
     counts |= {"changed": len(statuses), "sent": sum(sent), "sent_now": sent_now}
@@ -124,22 +131,43 @@ def messages_of(problems: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def judge(
-    counts: Mapping[str, int], problems: Sequence[Mapping[str, Any]], settings: SalesforceSettings, run_key: str
+    counts: Mapping[str, int],
+    problems: Sequence[Mapping[str, Any]],
+    settings: SalesforceSettings,
+    run_key: str,
+    *,
+    retried: bool = False,
 ) -> None:
     """Whether the run may be called a success.
 
+    A lead that was closed (``CLOSED_CODES``) is no failure: leads are converted and deleted every day. But more than
+    ``CLOSED_FEW``, and more than half of all leads or of the changed ones, are the work of a wrong org.
+
     :param run_key: under what the ledger has the run.
+    :param retried: a person asked to send closed leads again; that they are refused once more is no news.
     :raises CheckFailed: refusals are above the thresholds, or nothing was accepted of what was to change.
     :raises Transient: they are only together with rows that another run may get through.
     """
     changed, parked, leads = counts["changed"], counts["parked"], counts["leads"]
-    refused_for_good = counts[ledger.SET_ASIDE] + counts[ledger.REJECTED]
-    passing = counts[ledger.EXHAUSTED] + counts[ledger.UNPROCESSED]
+    closed = sum(entry["count"] for entry in problems if entry["code"] in ledger.CLOSED_CODES)
     said = "; ".join(f"{entry['count']} x {entry['code']}" for entry in problems[:3])
+    groups = [(closed + counts["closed"], leads, "leads")]
+    if not retried:
+        groups.append((closed, changed, "changed leads"))
+    for count, of, which in groups:
+        if count > CLOSED_FEW and count > of / 2:
+            raise CheckFailed(
+                f"{count} of {of} {which} are converted, deleted or unknown in Salesforce: see that the "
+                "connection leads to the right org and its user may edit converted leads, "
+                f"then {RETRY}; `lead-scoring sync status --run {run_key}` lists those of this run"
+            )
+    open_leads = changed - closed
+    refused_for_good = counts[ledger.SET_ASIDE] + counts[ledger.REJECTED] - closed
+    passing = counts[ledger.EXHAUSTED] + counts[ledger.UNPROCESSED]
     for refused, error in ((refused_for_good, CheckFailed), (refused_for_good + passing, Transient)):
         if refused and (
-            refused == changed
-            or refused / changed > settings.max_rejected_share
+            refused == open_leads
+            or refused / open_leads > settings.max_rejected_share
             or refused > settings.max_rejected_rows
             or (refused + parked) / leads > settings.max_rejected_share
         ):
@@ -150,6 +178,6 @@ def judge(
             )
     if leads and parked / leads > settings.max_rejected_share:
         raise CheckFailed(
-            f"{parked} of {leads} leads are parked: Salesforce refused their values in earlier runs; remove the reason "
-            "in the org, then sync with retry_parked"
+            f"{parked} of {leads} leads are parked: their values were refused in earlier runs; remove the reason "
+            f"in the org, then {RETRY}"
         )

@@ -16,21 +16,24 @@ def status(*, warehouse: Warehouse, state: ObjectStore, config_folder: Path, run
     """What the ledger and the journal say. Asks the org nothing.
 
     :param runs: how many of the latest runs to list.
-    :returns: ``runs`` (newest first: the columns of ``salesforce_run_summary``),
-        ``leads`` that the org has scores of, ``buckets`` of those, ``parked``, ``latest_as_of``, ``interrupted_run``.
+    :returns: ``runs`` (newest first: the columns of ``salesforce_run_summary``), ``leads`` that the org has scores of,
+        ``buckets`` of those, ``parked`` and ``closed`` leads, ``latest_as_of``, ``interrupted_run``.
     """
     sql_folder = config_folder.parent / "sql"
     summary = ledger.query(warehouse, sql_folder, "salesforce_run_summary")
     leads = ledger.query(warehouse, sql_folder, "salesforce_lead_state")
     buckets = Counter(leads["bucket"].to_pylist()) if leads is not None else Counter()
     del buckets[None]
+    codes = leads["parked_code"].drop_null().to_pylist() if leads is not None else []
+    closed = sum(code in ledger.CLOSED_CODES for code in codes)
     latest = ledger.latest_day(summary)
     listed = summary.to_pylist()[::-1][:runs] if summary is not None else []
     return {
         "runs": [{**run, "as_of": run["as_of"].isoformat()} for run in listed],
         "leads": sum(buckets.values()),
         "buckets": dict(sorted(buckets.items())),
-        "parked": 0 if leads is None else len(leads["parked_digest"].drop_null()),
+        "parked": len(codes) - closed,
+        "closed": closed,
         "latest_as_of": None if latest is None else latest.isoformat(),
         "interrupted_run": unfinished_run(state),
     }

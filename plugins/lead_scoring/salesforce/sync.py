@@ -56,9 +56,10 @@ def sync(
     :param dry_run: say what would change, send nothing.
     :param approved_changes: so many leads may change bucket although it is more than ``max_bucket_change_share``: what
         a person was shown and agreed to.
-    :param retry_parked: send values again that the org refused, after the reason was removed in the org.
-    :returns: counts of all tries of the run: leads = unchanged + parked + changed, changed = accepted + set_aside +
-        rejected + exhausted + unprocessed, ``sent``; and ``sent_now``, the leads that this call sent.
+    :param retry_parked: send values again that were refused, and those of closed leads: the reason was removed. A dry
+        run counts them among the changes, as the run will.
+    :returns: counts of all tries of the run: leads = unchanged + parked + closed + changed, changed =
+        accepted + set_aside + rejected + exhausted + unprocessed; ``sent``, and of these ``sent_now`` by this call.
     :raises BadInput: the org is not ready, or the scores are older than those last synced.
     :raises CheckFailed: too many leads would change bucket, or too many rows were refused.
     :raises Transient: the org stayed out of reach or too many rows were left; try again.
@@ -99,7 +100,7 @@ def sync(
             outcome = ledger.outcome(warehouse, sql_folder, run_key)
             counts = counts_of(diff, outcome, sequences)
             output = write_report(folder, counts, figures, outcome)
-            judge(counts, output.figures["problems"], settings, run_key)
+            judge(counts, output.figures["problems"], settings, run_key, retried=retry_parked)
     return output if work else replace(output, files={})
 
 

@@ -149,6 +149,7 @@ def _report(
         "leads": leads,
         "changed": len(rows),
         "parked": 0,
+        "closed": 0,
         "left": len(untouched),
         "fields_left": sum("field" in entry for entry in left),
         "unchanged": leads - len(rows) - len(untouched),
