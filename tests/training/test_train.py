@@ -15,8 +15,11 @@ import pytest
 import xgboost as xgb
 
 from lead_scoring.errors import BadInput
-from lead_scoring.evaluation import auc_roc
+from lead_scoring.evaluation import auc_roc, constant_log_loss, log_loss
+from lead_scoring.model.calibrators import fit_platt
 from lead_scoring.training import train
+from lead_scoring.training.baselines import compare
+from lead_scoring.training.search import constant_loss
 
 AS_OF = dt.date(2024, 12, 21)
 
@@ -200,6 +203,7 @@ def test_the_report_holds_search_baselines_importance_segments_and_golden_leads(
     assert sorted(names) == ["document", "trial 1", "trial 2"]
     losses = [row["log_loss"] for row in report["search"]["candidates"]]
     assert losses == sorted(losses)
+    assert losses[0] < report["search"]["constant"]
     weights = {row["name"]: row["parameters"]["scale_pos_weight"] for row in report["search"]["candidates"]}
     assert weights["trial 1"] == 1.0
     assert weights["trial 2"] > 1.0
@@ -225,6 +229,28 @@ def test_a_linear_world_is_won_by_the_logistic_regression_and_the_report_says_so
     )
     assert report["baselines"]["best"] == "logistic regression"
     assert "logistic regression" in report["baselines"]["sentence"]
+
+
+def test_cross_fitted_figures_hold_no_fit_on_the_leads_they_judge() -> None:
+    """Margins of pure noise: a fit on the judged leads themselves would beat the constant, one on others does not."""
+    better = np.zeros(2)
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        margin, target = generator.normal(size=400), (generator.random(400) < 0.1).astype(np.int8)
+        noise = {"booster": margin}
+        rows = compare(noise, target, noise, target, constant=0.1, resamples=20, seed=seed, how="cross_fit")["rows"]
+        loss = {row["model"]: row["log_loss"] for row in rows}
+        flattered = log_loss(fit_platt(margin, target).apply(margin), target)
+        better += [loss["booster"] < loss["constant"], flattered < constant_log_loss(target.mean())]
+    assert better[1] >= 20  # the other half ranks the wrong way round, which a calibrator does not turn
+    assert better[0] <= better[1] / 2
+
+
+def test_the_constant_of_the_search_is_the_rate_of_the_other_folds() -> None:
+    target = np.array([1, 0, 0, 0, 1, 1, 0, 0], dtype=np.int8)
+    folds = [(np.arange(4, 8), np.arange(4)), (np.arange(4), np.arange(4, 8))]
+    expected = (log_loss(np.full(4, 0.5), target[:4]) + log_loss(np.full(4, 0.25), target[4:])) / 2
+    assert constant_loss(target, folds) == pytest.approx(expected)
 
 
 def _changed(path: Path, change) -> Path:

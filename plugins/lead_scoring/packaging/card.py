@@ -105,6 +105,7 @@ def _architecture(feature_set: FeatureSet, facts: Mapping[str, Any]) -> str:
         )
         for row in facts["search"]["candidates"]
     ]
+    trials.append(("the constant", number(facts["search"]["constant"], 6), "-", "-", "-"))
     listed = "\n".join(f"{place}. `{name}`" for place, name in enumerate(feature_set.names, start=1))
     return f"""## Model Architecture
 
@@ -114,7 +115,7 @@ def _architecture(feature_set: FeatureSet, facts: Mapping[str, Any]) -> str:
 {json.dumps(facts["parameters"], indent=2, sort_keys=True)}
 ```
 
-Chosen by cross-fitted log loss inside the train part, after a Platt fit:
+Chosen by cross-fitted log loss inside the train part, after a Platt fit on the other folds:
 
 {table(("Candidate", "Log loss", "Trees", "Depth", "scale_pos_weight"), trials)}
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from lead_scoring.evaluation import auc_roc, lift, paired_bootstrap
 from lead_scoring.evaluation.metrics import lead_losses
 from lead_scoring.model.calibrators import fit_platt
+from lead_scoring.training.split import stratified_folds
+
+FOLDS = 5
 
 
 def fit_logistic_baseline(features: NDArray[np.float64], target: NDArray[np.int8], seed: int) -> Any:
@@ -39,18 +42,26 @@ def compare(
 ) -> dict[str, Any]:
     """Log loss of booster, logistic regression and constant on the judged leads.
 
-    Each ranking gets the same two-parameter Platt fit on the calibration leads, so what differs is the ranking.
+    Each ranking gets the same two-parameter Platt fit, so what differs is the ranking. It is fitted on the calibration
+    leads; with ``cross_fit`` those are the judged leads too, and each is scored by a fit on the other folds.
 
     :param calibration: model name to margins of the calibration leads; ``booster`` is one of them.
     :param judged: model name to margins of the leads that judge.
-    :param constant: conversion rate of the leads before.
+    :param constant: conversion rate of the leads before; not used with ``cross_fit``.
     :param how: ``holdout`` or ``cross_fit``.
     """
-    losses = {
-        name: lead_losses(fit_platt(margin, calibration_target).apply(judged[name]), judged_target)
-        for name, margin in calibration.items()
-    }
-    losses["constant"] = lead_losses(np.full(len(judged_target), constant), judged_target)
+    if how == "cross_fit":
+        folds = stratified_folds(judged_target, FOLDS, seed)
+        scores = {name: _cross_fitted(margin, judged_target, folds) for name, margin in judged.items()}
+        level = np.empty(len(judged_target))
+        for learn, held in folds:
+            level[held] = judged_target[learn].mean()
+    else:
+        scores = {
+            name: fit_platt(margin, calibration_target).apply(judged[name]) for name, margin in calibration.items()
+        }
+        level = np.full(len(judged_target), constant)
+    losses = {name: lead_losses(values, judged_target) for name, values in {**scores, "constant": level}.items()}
     rows = []
     for name, values in losses.items():
         row: dict[str, Any] = {"model": name, "how": how, "log_loss": float(values.mean())}
@@ -64,6 +75,18 @@ def compare(
         rows.append(row)
     best = min(rows, key=lambda row: float(row["log_loss"]))
     return {"rows": rows, "best": best["model"], "sentence": _sentence(best, rows)}
+
+
+def _cross_fitted(
+    margin: NDArray[np.float64],
+    target: NDArray[np.int8],
+    folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
+) -> NDArray[np.float64]:
+    """Each lead's probability by a Platt fit without its fold."""
+    found = np.empty(len(target))
+    for learn, held in folds:
+        found[held] = fit_platt(margin[learn], target[learn]).apply(margin[held])
+    return found
 
 
 def _sentence(best: dict[str, Any], rows: list[dict[str, Any]]) -> str:

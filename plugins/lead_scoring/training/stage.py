@@ -23,7 +23,7 @@ from lead_scoring.training.booster import fit_booster, margins, matrix
 from lead_scoring.training.explain import explain
 from lead_scoring.training.lead_keys import refuse_shared
 from lead_scoring.training.rows import LeadRows, read_rows
-from lead_scoring.training.search import search
+from lead_scoring.training.search import constant_loss, search
 from lead_scoring.training.split import Split, describe_given, search_folds, split_rows, stratified_folds
 
 CROSS_FIT_FOLDS = 5
@@ -62,9 +62,10 @@ def train(
     learn = parts["train"]
     negatives_per_positive = float((len(learn) - learn.target.sum()) / learn.target.sum())
     data = matrix(learn.features, names, learn.target)
+    folds = search_folds(rows, split.parts["train"], settings.seed, label_window_days)
     trials = search(
         data,
-        search_folds(rows, split.parts["train"], settings.seed, label_window_days),
+        folds,
         trials=settings.search_trials,
         seed=settings.seed,
         threads=settings.threads,
@@ -101,7 +102,12 @@ def train(
         "split": described,
         "parameters": chosen["parameters"],
         "chosen": chosen["name"],
-        "search": {"how": "cross_fit", "folds": "inside the train part", "candidates": trials},
+        "search": {
+            "how": "cross_fit",
+            "folds": "inside the train part",
+            "candidates": trials,
+            "constant": constant_loss(learn.target, folds),
+        },
         "in_sample": _in_sample(scored["train"]["booster"], learn),
         "evaluation": evaluation,
         "baselines": compare(
