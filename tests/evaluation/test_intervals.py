@@ -107,6 +107,33 @@ def test_reliability_bins_hold_every_lead_once_and_ties_together() -> None:
     assert [row["score"] for row in rows] == sorted(row["score"] for row in rows)
 
 
+def test_leads_on_one_step_share_a_bin_although_a_millionth_ranks_them_and_close_leads_do_not() -> None:
+    generator = np.random.default_rng(3)
+    steps = np.repeat([0.01, 0.03, 0.2], [300, 400, 300])
+    target = (generator.random(1000) < steps).astype(int)
+    rows = evaluation.reliability(steps + 1e-6 * generator.random(1000), target)
+    assert [row["leads"] for row in rows] == [300, 400, 300]
+    dense = evaluation.reliability(0.01 + 1e-4 * np.arange(1000) / 1000, target)
+    assert [row["leads"] for row in dense] == [100] * 10
+
+
+@pytest.mark.parametrize("constant", [None, 0.03])
+def test_skills_and_decile_lifts_are_those_of_their_definition_inside_their_intervals(constant) -> None:
+    margin, probability, target = _leads(2000, 4)
+    found = evaluation.evaluate(
+        margin, target, how="holdout", resamples=200, seed=1, probability=probability, constant=constant
+    )
+    level = np.full(2000, target.mean() if constant is None else constant)
+    for name, measure in (("log_loss", evaluation.log_loss), ("brier", evaluation.brier)):
+        assert found["constant"][name] == pytest.approx(measure(level, target))
+        skill = found[f"{name}_skill"]
+        assert skill["value"] == pytest.approx(1 - measure(probability, target) / measure(level, target))
+        assert skill["low"] < skill["value"] < skill["high"]
+    top = found["deciles"][0]
+    assert top["lift"] == pytest.approx(found["top_decile_lift"]["value"])
+    assert (top["lift_low"], top["lift_high"]) == (found["top_decile_lift"]["low"], found["top_decile_lift"]["high"])
+
+
 def test_a_segment_with_too_few_conversions_says_so() -> None:
     margin, _, target = _leads(2000, 7)
     rows = evaluation.segments(

@@ -160,6 +160,7 @@ def test_the_card_has_the_documents_sections_and_says_how_each_figure_was_obtain
     assert "v1-20241120-00000000" in card
     assert "20241221-00c0ffee" in card
     assert " to 2024-" in card
+    assert "Obtained from: calibration leads, whose scores are in sample, and holdout leads." in card
     assert "nan" not in card.lower().split()
     assert "None" not in card
     assert "the highest reference score is 0." in card

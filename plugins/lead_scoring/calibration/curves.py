@@ -71,7 +71,7 @@ def _reliability(
             markersize=4.5, linewidth=1.4, elinewidth=0.9, capsize=2, alpha=0.95,
             zorder=3 + (name == chosen) + 0.1 * index,
         )  # fmt: skip
-        highest = max(highest, float(x.max()), float(min(rate.max() * 1.4, (rate + bars[1]).max())))
+        highest = max(highest, float(x.max()), float((rate + bars[1]).max()))
     limit = min(1.0, highest * 1.06)
     axes.plot([0, limit], [0, limit], "--", color=INK, linewidth=1, label="score = rate", zorder=2)
     axes.axhline(base, color=INK, linewidth=0.8, linestyle=":", zorder=2, label=f"base rate {base:.2%}")

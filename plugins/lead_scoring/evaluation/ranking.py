@@ -68,6 +68,14 @@ class TieGroups:
         share = np.divide(taken, self.size, out=np.zeros_like(taken), where=self.size > 0)
         return np.asarray((share * self.positive).sum(axis=1))
 
+    def found_at(self, cuts: list[int]) -> Floats:
+        """Expected conversions among the best leads, for several counts of leads at once. Shape (b, len(cuts))."""
+        seen, found = np.cumsum(self.size, axis=1), np.cumsum(self.positive, axis=1)
+        # inside a tie group conversions rise in proportion: a straight line between its ends
+        return np.stack([
+            np.interp(cuts, np.r_[0, one], np.r_[0, other]) for one, other in zip(seen, found, strict=True)
+        ])
+
     def base_rate(self) -> Floats:
         return np.asarray(self.positive.sum(axis=1) / self.size.sum(axis=1))
 
@@ -89,18 +97,22 @@ def lift(score: ArrayLike, target: ArrayLike, share: float = TOP_SHARE) -> float
     return top_rate(score, target, share) / float(np.mean(np.asarray(target, dtype=np.float64)))
 
 
+def tenths(leads: int, parts: int = 10) -> list[int]:
+    """Where the parts of a ranking of ``leads`` leads begin and end, ``parts + 1`` numbers."""
+    return [part * leads // parts for part in range(parts + 1)]
+
+
 def deciles(score: ArrayLike, target: ArrayLike, parts: int = 10) -> list[dict[str, Any]]:
     """Leads, conversions, rate with its 95 % Wilson interval and lift of each tenth, best first."""
     from lead_scoring.evaluation.reliability import wilson
 
     groups = TieGroups.of(score, target)
-    leads = int(np.size(np.asarray(target)))
     base = float(groups.base_rate()[0])
-    cuts = [part * leads // parts for part in range(parts + 1)]
-    found = [0.0 if cut == 0 else float(groups.found_in_top(cut)[0]) for cut in cuts]
+    cuts = tenths(int(np.size(np.asarray(target))), parts)
+    found = groups.found_at(cuts)[0]
     rows = []
     for part in range(parts):
-        size, positives = cuts[part + 1] - cuts[part], found[part + 1] - found[part]
+        size, positives = cuts[part + 1] - cuts[part], float(found[part + 1] - found[part])
         if size == 0:
             continue
         low, high = wilson(positives, size)

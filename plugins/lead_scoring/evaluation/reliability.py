@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 BINS = 10
 Z95 = 1.959963984540054
 CLIP = 1e-12
+TIE = 2e-6  # a calibrator that ranks the leads of one step does it by a millionth: that is no other score
 
 
 def wilson(positives: float, leads: float, z: float = Z95) -> tuple[float, float]:
@@ -25,11 +26,17 @@ def wilson(positives: float, leads: float, z: float = Z95) -> tuple[float, float
 
 
 def _bins(probability: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
-    """Bin number of each lead: equal counts by rank, leads with one score in one bin."""
+    """Bin number of each lead: equal counts by rank, leads with one score, to within ``TIE``, in one bin."""
     distinct, inverse, counts = np.unique(probability, return_inverse=True, return_counts=True)
-    middle = np.cumsum(counts) - counts / 2
+    run = np.cumsum(np.r_[True, np.diff(distinct) > TIE]) - 1  # neighbours that lie within TIE of one another
+    first = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
+    span = distinct[np.r_[first[1:], len(distinct)] - 1] - distinct[first]
+    # A run longer than TIE is no step but many leads close together: its scores stay apart.
+    group = np.cumsum(np.r_[True, (run[1:] != run[:-1]) | (span[run[1:]] > TIE)]) - 1
+    size = np.bincount(group, weights=counts)
+    middle = np.cumsum(size) - size / 2
     number = np.minimum((middle * bins / len(probability)).astype(np.int64), bins - 1)
-    return np.asarray(number[inverse], dtype=np.int64)
+    return np.asarray(number[group][inverse], dtype=np.int64)
 
 
 def reliability(probability: ArrayLike, target: ArrayLike, bins: int = BINS) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lead_scoring.evaluation.bootstrap import percentile_interval, replicates, resamples_for
-from lead_scoring.evaluation.metrics import brier, constant_log_loss, lead_losses, log_loss, skill
-from lead_scoring.evaluation.ranking import TieGroups, deciles, lift, top_count, top_rate
+from lead_scoring.evaluation.metrics import lead_losses
+from lead_scoring.evaluation.ranking import TieGroups, deciles, lift, tenths, top_count, top_rate
 from lead_scoring.evaluation.reliability import ece, ece_noise_floor, slope_intercept
 
 HOW = ("in_sample", "cross_fit", "holdout")
@@ -44,21 +44,24 @@ def evaluate(
     leads = len(labels)
     taken = resamples_for(leads, resamples)
     names = ["auc_roc", "auc_pr", "top_decile_lift", "top_decile_rate", "baseline_rate"]
-    count = top_count(leads)
+    count, cuts = top_count(leads), tenths(leads)
+    sizes = np.diff(cuts)
     columns: list[NDArray[np.float64]] = []
     if probability is not None:
         calibrated = np.asarray(probability, dtype=np.float64)
         columns = [(calibrated - labels) ** 2, lead_losses(calibrated, labels)]
-        names += ["brier", "log_loss"]
+        names += ["brier", "log_loss", "brier_skill", "log_loss_skill"]
 
     def figures(weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
         groups = TieGroups.of(scores, labels, weights)
         base, top = groups.base_rate(), groups.found_in_top(count) / count
         with np.errstate(invalid="ignore", divide="ignore"):
             found = [groups.auc_roc(), groups.auc_pr(), top / base, top, base]
-        for column in columns:
-            found.append(np.array([column.mean()]) if weights is None else weights @ column / leads)
-        return np.stack(found, axis=1)
+            losses = [np.array([item.mean()]) if weights is None else weights @ item / leads for item in columns]
+            found += losses
+            found += [1 - loss / floor for loss, floor in zip(losses, _constant_losses(base, constant), strict=False)]
+            lifts = np.diff(groups.found_at(cuts), axis=1) / sizes / base[:, None]
+        return np.concatenate([np.stack(found, axis=1), lifts], axis=1)
 
     values = figures(None)[0]
     draws = replicates(leads, figures, taken, seed)
@@ -67,9 +70,21 @@ def evaluate(
         low, high = percentile_interval(draws[:, index])
         result[name] = {"value": float(values[index]), "low": low, "high": high}
     result["deciles"] = deciles(scores, labels)
+    for row in result["deciles"]:
+        row["lift_low"], row["lift_high"] = percentile_interval(draws[:, len(names) + row["decile"] - 1])
     if probability is not None:
         result |= _of_probabilities(calibrated, scores, labels, constant, seed)
     return result
+
+
+def _constant_losses(base: NDArray[np.float64], constant: float | None) -> list[NDArray[np.float64]]:
+    """Brier score and log loss of a constant score on leads that convert at these rates, each of the shape of ``base``.
+
+    :param constant: the score; None: the rate itself.
+    """
+    rate = base if constant is None else np.full_like(base, constant)
+    brier_of = base * (1 - rate) ** 2 + (1 - base) * rate**2
+    return [brier_of, -(base * np.log(rate) + (1 - base) * np.log1p(-rate))]
 
 
 def _of_probabilities(
@@ -79,14 +94,11 @@ def _of_probabilities(
     constant: float | None,
     seed: int,
 ) -> dict[str, Any]:
-    rate = float(target.mean()) if constant is None else constant
-    level = np.full(len(target), rate)
-    constant_loss = log_loss(level, target) if constant is not None else constant_log_loss(rate)
+    base = np.array([target.mean()])
+    floor = [float(loss[0]) for loss in _constant_losses(base, constant)]
     slope, intercept = slope_intercept(probability, target)
     return {
-        "constant": {"rate": rate, "log_loss": constant_loss, "brier": brier(level, target)},
-        "log_loss_skill": skill(log_loss(probability, target), constant_loss),
-        "brier_skill": skill(brier(probability, target), brier(level, target)),
+        "constant": {"rate": float(base[0]) if constant is None else constant, "brier": floor[0], "log_loss": floor[1]},
         "slope": slope,
         "intercept": intercept,
         "ece": ece(probability, target),

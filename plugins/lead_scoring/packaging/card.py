@@ -13,6 +13,10 @@ from lead_scoring.packaging.card_figures import TIMED, TOP, calibration, key_fea
 from lead_scoring.packaging.markdown import interval, number, percent, sentence, table
 from lead_scoring.packaging.standing import RECENT
 
+BUCKETS_HOW = {
+    "calibration in_sample + holdout": "calibration leads, whose scores are in sample, and holdout leads",
+    "in_sample": "the leads that the calibrator was fitted on, in sample",
+}
 REASONS = 8  # reasons for rejection that are listed, most frequent first
 
 
@@ -144,6 +148,8 @@ def _interpretation(facts: Mapping[str, Any]) -> str:
 `lead_score` is a probability: of 100 leads with 0.05, about five convert. Cut points are frozen in the package
 (policy `{facts["bucket_policy"]["name"]}`, base rate {percent(facts["base_rate"])}). The document's absolute thresholds
 are 0.7, 0.5 and 0.3; the highest reference score is {facts["highest_score"]:.4f}.
+
+Obtained from: {BUCKETS_HOW[facts["buckets"]["how"]]}.
 
 {table(("Bucket", "Score", "Action", "Reference leads", "Conversion", "Lift"), rows)}
 {notes}"""

@@ -28,8 +28,11 @@ def performance(facts: Mapping[str, Any]) -> str:
         ("Top decile lift", interval(found["top_decile_lift"], 2, suffix="x")),
         ("Log loss", interval(found["log_loss"], 6)),
         ("Log loss of the constant", number(found["constant"]["log_loss"], 6)),
-        ("Log loss skill (share of the constant's loss that is gone)", percent(found["log_loss_skill"])),
-        ("Brier skill", percent(found["brier_skill"])),
+        (
+            "Log loss skill (share of the constant's loss that is gone)",
+            interval(found["log_loss_skill"], 2, percent=True),
+        ),
+        ("Brier skill", interval(found["brier_skill"], 2, percent=True)),
     ]
     deciles = [
         (
@@ -37,7 +40,7 @@ def performance(facts: Mapping[str, Any]) -> str:
             row["leads"],
             f"{row['positives']:.1f}".removesuffix(".0"),
             interval(rate_of(row), 2, percent=True),
-            f"{row['lift']:.2f}x",
+            interval({"value": row["lift"], "low": row["lift_low"], "high": row["lift_high"]}, 2, suffix="x"),
         )
         for row in found["deciles"]
     ]
