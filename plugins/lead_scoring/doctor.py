@@ -69,10 +69,14 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Check]:
 
 
 def _champion(pipeline: Pipeline) -> Iterator[Check]:
+    from lead_scoring.registry.package import check_placed
+
     version = pipeline.champion()
     entry = pipeline.registry.show(version)
     pipeline.scorer(version)  # loads only what verifies: digests, feature order, golden scores
     yield Check("champion", OK, f"{version}: every file verifies, golden scores equal; {entry['performance']}")
+    check_placed(pipeline.models, version, entry["manifest_digest"])
+    yield Check("function", OK, f"the code in {pipeline.models.uri}/production is the champion's")
 
 
 def _buckets(pipeline: Pipeline) -> Iterator[Check]:

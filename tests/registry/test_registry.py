@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from lead_scoring.errors import BadInput, CheckFailed, Conflict, NotFound
-from lead_scoring.registry.package import publish_package
-from lead_scoring.registry.registry import REGISTRY_FILE, Registry
+from lead_scoring.history import REGISTRY_FILE, Event
+from lead_scoring.registry.package import open_package, publish_package
+from lead_scoring.registry.registry import Registry
 from lead_scoring.storage import ObjectStore
 
 pytestmark = pytest.mark.parametrize("store", ["local", "gcs"], indirect=True)
@@ -274,16 +276,74 @@ def test_of_racing_rollbacks_of_one_champion_exactly_one_is_carried_out(
     for version in three:
         registry.promote(version, "release", "cli:maria")
 
-    def roll_back(number: int) -> bool:
-        try:
-            Registry(store).rollback("bad lift", f"cli:{number}", expected=three[2])
-        except Conflict:
-            return False
-        return True
+    def roll_back(number: int) -> str:
+        return Registry(store).rollback("bad lift", f"cli:{number}", expected=three[2]).version_id
 
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(roll_back, range(8))).count(True) == 1
-    assert Registry(store).champion() == three[1]
+        assert list(pool.map(roll_back, range(8))) == [three[1]] * 8
+    assert [event["kind"] for event in Registry(store).history()].count("rollback") == 1
+
+
+def test_a_rollback_that_could_not_write_registry_json_is_repeated_without_going_further_back(
+    registry: Registry, store: ObjectStore, three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in three:
+        registry.promote(version, "release", "cli:maria")
+    write = store.write
+
+    def without_registry_json(name: str, data: bytes, **condition: Any) -> int:
+        if name == REGISTRY_FILE:
+            raise BadInput("cannot write registry.json: Permission denied")
+        return write(name, data, **condition)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write", without_registry_json)
+        with pytest.raises(BadInput, match=f"holds.*registry rollback --from {three[2]} --reason"):
+            registry.rollback("bad lift", "cli:maria", expected=three[2])
+    assert json.loads(store.read(REGISTRY_FILE))["production"] == three[2]
+    assert Registry(store).rollback("bad lift", "cli:maria", expected=three[2]).version_id == three[1]
+    assert json.loads(store.read(REGISTRY_FILE))["production"] == three[1]
+    assert [event["kind"] for event in registry.history()].count("rollback") == 1
+
+
+def test_a_version_that_came_back_after_its_rollback_can_be_rolled_back_again(registry: Registry, three: Three) -> None:
+    for version in (three[0], three[1]):
+        registry.promote(version, "release", "cli:maria")
+    registry.rollback("bad", "cli:maria", expected=three[1])
+    registry.promote(three[2], "release", "cli:maria")
+    with pytest.raises(Conflict, match="changed in the meantime"):
+        registry.rollback("bad", "cli:maria", expected=three[1])
+    registry.promote(three[1], "it was fine", "cli:maria")
+    assert registry.rollback("bad after all", "cli:maria", expected=three[1]).version_id == three[2]
+
+
+@pytest.mark.parametrize(
+    "read", [Registry.entries, Registry.history, Registry.champion, lambda it: open_package(it.store)]
+)
+def test_no_reading_command_accepts_a_log_that_lost_its_last_events(
+    store: ObjectStore, registry: Registry, three: Three, read: Callable[[Registry], object]
+) -> None:
+    registry.promote(three[0], "release", "cli:maria")
+    registry.promote(three[1], "release", "cli:maria")
+    last = "registry/events/00000005.json"
+    promotion = store.read(last)
+    store.delete(last)
+    with pytest.raises(CheckFailed, match="derived from 5 events, the log has 4"):
+        read(Registry(store))
+    event = Event.from_bytes(promotion, last)
+    store.write(last, dataclasses.replace(event, version_id=three[2]).to_bytes())
+    with pytest.raises(CheckFailed, match="derived from another event 5"):
+        read(Registry(store))
+    for number in range(1, 6):
+        store.delete(f"registry/events/{number:08d}.json")
+    with pytest.raises(CheckFailed, match="the log has no event"):
+        read(Registry(store))
+
+
+def test_text_that_does_not_print_is_not_recorded(registry: Registry, three: Three) -> None:
+    for reason in ("two\nlines", "\x1b[2J", "M\udce4rz"):
+        with pytest.raises(BadInput, match="do not print"):
+            registry.promote(three[0], reason, "cli:maria")
 
 
 def test_function_code_half_placed_by_a_killed_promotion_is_put_right_by_the_rollback(

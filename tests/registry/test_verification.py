@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copyreg
+import json
 import pickle
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from lead_scoring.errors import BadInput, CheckFailed, LeadScoringError, NotFound
+from lead_scoring.history import REGISTRY_FILE
 from lead_scoring.registry import fuzz as fuzz_module
 from lead_scoring.registry import open_package, verify
 from lead_scoring.registry.damage import hostile
@@ -52,29 +54,80 @@ def test_an_unregistered_version_and_an_empty_registry_are_refused(store: Object
 def test_300_damaged_copies_are_refused_and_nothing_happens(store: ObjectStore, champion: str) -> None:
     before = {name: store.read(name) for name in store.list()}
     report = verify(store, champion, fuzz=300, seed=1)["fuzz"]
-    assert (report["attempts"], report["refused"], report["loaded"], report["side_effects"]) == (300, 300, 0, 0)
-    assert len(report["by_kind"]) == 8
+    assert (report["attempts"], report["refused"] + report["same"]) == (300, 300)
+    assert (report["loaded"], report["side_effects"]) == (0, 0)
+    assert 0 < report["same"] <= report["by_kind"]["registry_json"] + report["by_kind"]["flip"]
+    assert len(report["by_kind"]) == 10
     assert {name: store.read(name) for name in store.list()} == before
 
 
 def test_the_fuzzer_reports_a_loader_that_does_not_check(store: ObjectStore, champion: str) -> None:
-    def trusting(copy: ObjectStore, version: str) -> object:
-        return copy.list()
+    def trusting(copy: ObjectStore, version: str | None) -> str:
+        return digest
 
+    digest = open_package(store).manifest_digest
     with pytest.raises(CheckFailed, match="it loaded"):
         verify(store, champion, fuzz=20, scorer=trusting)
+
+
+def test_the_fuzzer_reports_a_loader_that_believes_registry_json(store: ObjectStore, champion: str) -> None:
+    def believing(copy: ObjectStore, version: str | None) -> str:
+        package = open_package(copy, version or json.loads(copy.read(REGISTRY_FILE))["production"])
+        check_files(copy, package.version, package.manifest_digest)
+        return package.manifest_digest
+
+    with pytest.raises(CheckFailed, match="of registry/registry.json"):
+        verify(store, champion, fuzz=200, scorer=believing)
+
+
+def test_a_scorer_that_loads_other_bytes_than_the_registered_ones_is_noticed(store: ObjectStore, champion: str) -> None:
+    with pytest.raises(CheckFailed, match="the scorer loads"):
+        verify(store, champion, scorer=lambda *_: "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("cloud_function_code.py", b"import os\n", "has SHA-256"),
+        ("lead_scoring/__init__.py", None, "is missing from the placed function code"),
+        ("champion.json", b"{}", "has SHA-256"),
+        ("sitecustomize.py", b"import os\n", "is no file of"),
+    ],
+)
+def test_placed_function_code_that_is_not_the_champions_is_named(
+    store: ObjectStore, registry: Registry, champion: str, name: str, data: bytes | None, message: str
+) -> None:
+    store.delete(f"production/{name}")
+    if data is not None:
+        store.write(f"production/{name}", data)
+    with pytest.raises(CheckFailed, match=f"production/{name} {message}"):
+        verify(store, champion)
+    registry.promote(champion, "place it anew", "cli:maria")
+    if name != "sitecustomize.py":  # not ours to delete
+        assert verify(store, champion)["status"] == "production"
+
+
+def test_a_module_that_the_champion_does_not_have_is_removed_from_the_placed_code(
+    store: ObjectStore, registry: Registry, champion: str
+) -> None:
+    store.write("production/lead_scoring/of_an_earlier_version.py", b"")
+    (other,) = [item["version_id"] for item in registry.entries() if item["version_id"] != champion]
+    registry.promote(other, "release", "cli:maria")
+    assert store.list("production/lead_scoring/") == ["production/lead_scoring/__init__.py"]
 
 
 def test_the_fuzzer_notices_planted_code_that_runs(
     store: ObjectStore, champion: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def careless(copy: ObjectStore, version: str) -> None:
+    def careless(copy: ObjectStore, version: str | None) -> str:
         """Looks at the digest after it has loaded the pickle."""
         with contextlib.suppress(
             AttributeError, KeyError, EOFError, ValueError, TypeError, pickle.PickleError, OSError
         ):
-            pickle.loads(copy.read(f"production/model_{version}.pkl"))  # noqa: S301 - what must not be done
-        check_files(copy, version, open_package(copy, version).manifest_digest)
+            pickle.loads(copy.read(f"production/model_{champion}.pkl"))  # noqa: S301 - what must not be done
+        package = open_package(copy, version)
+        check_files(copy, champion, package.manifest_digest)
+        return package.manifest_digest
 
     monkeypatch.setattr(fuzz_module, "load_everything", careless)
     with pytest.raises(CheckFailed, match="planted code was run"):

@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xgboost as xgb
 
+from lead_scoring.history import REGISTRY_FILE, EventLog, fold
 from lead_scoring.model import native
 from lead_scoring.model.buckets import BucketPolicy
 from lead_scoring.model.calibrators import PlattCalibrator
 from lead_scoring.stage import sha256_bytes, sha256_file
+from lead_scoring.storage import open_store
 
 AS_OF = dt.date(2024, 12, 21)
 NAMES = (
@@ -123,11 +125,17 @@ def write_package(
 
 
 def write_registry(models: Path, model_version: str, **changes: str) -> None:
-    """A registry.json as the registry derives it, with one version in production."""
+    """Two more events, as the registry writes them: the version is registered and promoted."""
     manifest = (models / "production" / f"manifest_{model_version}.json").read_bytes()
-    entry = {"version_id": model_version, "status": "production", "manifest_digest": sha256_bytes(manifest), **changes}
-    (models / "registry").mkdir(exist_ok=True)
-    (models / "registry" / "registry.json").write_text(json.dumps({"production": model_version, "models": [entry]}))
+    facts: dict[str, Any] = {"performance": {}, "calibration": {}, "feature_set": "phase6", "run": ""}
+    facts |= {"manifest_digest": sha256_bytes(manifest), **changes}
+    log = EventLog(open_store(models))
+    clock = dt.datetime(2024, 12, 21, 6, tzinfo=dt.UTC)
+    for kind, details in (("register", facts), ("promote", {})):
+        log.read()
+        log.append(log.next(kind, model_version, clock=clock, actor="cli:test", reason="test", request="", **details))
+    (models / REGISTRY_FILE).unlink(missing_ok=True)
+    (models / REGISTRY_FILE).write_bytes(fold(log.read()).to_json())
 
 
 def write_shard(

@@ -14,15 +14,20 @@ from pathlib import Path
 import pytest
 import requests
 
+from lead_scoring.history.placed import champion_bytes
 from lead_scoring.scoring import LeadScorer, function_files
+from tests.scoring.small_package import build_package
 
 BIN = Path(sys.executable).parent
 
 
 @pytest.fixture(scope="module")
 def folder(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``models/production`` as a release leaves it, away from its registry, as a deployment has it."""
+    """``models/production`` as a second release leaves it, away from its registry, as a deployment has it."""
     production = Path(shutil.copytree(models / "production", tmp_path_factory.mktemp("deployed") / "production"))
+    champion = LeadScorer(model_dir=str(models / "production")).package
+    build_package(production, seed=2)  # a version that is not in production
+    (production / "champion.json").write_bytes(champion_bytes(champion.version, champion.manifest_digest))
     for name, text in function_files().items():
         (production / name).parent.mkdir(parents=True, exist_ok=True)
         (production / name).write_text(text)
@@ -78,6 +83,7 @@ def test_health_tells_version_and_digest(url: str, scorer: LeadScorer) -> None:
     health = requests.get(f"{url}/healthz", timeout=10).json()
     assert health["model_version"] == scorer.model_version
     assert health["manifest_digest"] == scorer.package.manifest_digest
+    assert health["registered"] is True
     assert requests.head(f"{url}/healthz", timeout=10).status_code == 200
 
 
@@ -117,7 +123,8 @@ def test_the_folder_carries_every_module_it_needs(folder: Path, lead: dict[str, 
 
 def test_a_folder_that_does_not_verify_does_not_start(folder: Path, tmp_path: Path) -> None:
     damaged = Path(shutil.copytree(folder, tmp_path / "production"))
-    (booster,) = damaged.glob("model_*.ubj")
+    version = json.loads((damaged / "champion.json").read_text())["version"]
+    booster = damaged / f"model_{version}.ubj"
     booster.write_bytes(booster.read_bytes()[:-1] + b" ")
     found = subprocess.run(
         [sys.executable, "-c", "import cloud_function_code"], cwd=damaged, capture_output=True, text=True, timeout=60

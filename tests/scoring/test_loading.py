@@ -8,6 +8,7 @@ import pytest
 import xgboost as xgb
 
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
+from lead_scoring.history.placed import champion_bytes
 from lead_scoring.scoring import LeadScorer
 from lead_scoring.scoring.trees import Trees
 from lead_scoring.scoring.ubjson import read_ubjson
@@ -35,7 +36,7 @@ def test_without_a_registry_the_only_version_is_taken_and_several_are_not_guesse
     found = load(own_models)
     assert not found.package.registered
     build_package(own_models / "production", seed=2)
-    with pytest.raises(NotFound, match="2 versions and no registry"):
+    with pytest.raises(NotFound, match="2 versions, and neither a registry beside it nor champion.json"):
         load(own_models)
 
 
@@ -77,8 +78,62 @@ def test_a_manifest_that_is_not_the_registered_one_is_refused(own_models: Path) 
     version = only_version(own_models)
     with pytest.raises(CheckFailed, match="the registry says 000000000000"):
         load(own_models, version, manifest_digest="0" * 64)
+    shutil.rmtree(own_models / "registry")
     write_registry(own_models, version, manifest_digest="f" * 64)
     with pytest.raises(CheckFailed, match="the registry says ffffffffffff"):
+        load(own_models)
+
+
+@pytest.mark.parametrize("edit", ["production", "digest", "entry", "no digest", "no json", "deleted"])
+def test_an_edited_registry_json_changes_nothing_of_what_is_loaded(own_models: Path, edit: str) -> None:
+    version = only_version(own_models)
+    digest = load(own_models).package.manifest_digest
+    other = build_package(own_models / "production", seed=2)
+    path = own_models / "registry" / "registry.json"
+    content = json.loads(path.read_bytes())
+    entry = content["models"][0]
+    if edit == "production":
+        content["production"] = other
+    elif edit == "digest":
+        entry["manifest_digest"] = "f" * 64
+    elif edit == "entry":
+        content["models"] = []
+    elif edit == "no digest":
+        del entry["manifest_digest"]
+    path.unlink()
+    if edit != "deleted":
+        path.write_text("{" if edit == "no json" else json.dumps(content))
+    for asked in (None, version):
+        found = load(own_models, asked).package
+        assert (found.version, found.manifest_digest, found.registered) == (version, digest, True)
+    with pytest.raises(NotFound, match="is not registered"):
+        load(own_models, other)
+
+
+def test_a_registry_that_lost_events_is_refused_and_says_what_to_do(own_models: Path) -> None:
+    events = own_models / "registry" / "events"
+    (events / "00000002.json").unlink()
+    with pytest.raises(CheckFailed, match=r"derived from 2 events, the log has 1; restore .*or delete registry\.json"):
+        load(own_models, only_version(own_models))
+    shutil.rmtree(events)
+    with pytest.raises(CheckFailed, match="the log has no event"):
+        load(own_models)
+
+
+def test_a_folder_without_registry_serves_the_version_that_champion_json_pins(own_models: Path) -> None:
+    version, production = only_version(own_models), own_models / "production"
+    digest = load(own_models).package.manifest_digest
+    other = build_package(production, seed=2)
+    shutil.rmtree(own_models / "registry")
+    (production / "champion.json").write_bytes(champion_bytes(version, digest))
+    found = load(own_models).package
+    assert (found.version, found.manifest_digest, found.registered) == (version, digest, True)
+    assert not load(own_models, other).package.registered
+    (production / "champion.json").write_bytes(champion_bytes(version, "f" * 64))
+    with pytest.raises(CheckFailed, match="the registry says ffffffffffff"):
+        load(own_models)
+    (production / "champion.json").write_text("{}")
+    with pytest.raises(CheckFailed, match=r"champion\.json is not as it was placed"):
         load(own_models)
 
 
@@ -104,8 +159,10 @@ def test_a_version_that_is_not_one_is_refused(models: Path, version: str) -> Non
 
 
 def test_what_does_not_exist_is_named(models: Path, tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="v1-20240101-00000000 has no"):
+    with pytest.raises(NotFound, match="'v1-20240101-00000000' is not registered"):
         load(models, "v1-20240101-00000000")
+    with pytest.raises(NotFound, match="v1-20240101-00000000 has no"):
+        load(models, "v1-20240101-00000000", manifest_digest="0" * 64)
     with pytest.raises(NotFound, match="nowhere does not exist"):
         LeadScorer(model_dir=str(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()

@@ -27,8 +27,8 @@ from lead_scoring.bench._races import (
     small_package,
     version_name,
 )
+from lead_scoring.history import REGISTRY_FILE
 from lead_scoring.registry import Registry, verify
-from lead_scoring.registry.registry import REGISTRY_FILE
 from lead_scoring.settings import project_home
 from lead_scoring.storage import open_store
 

@@ -17,16 +17,26 @@ def add_commands(commands: Any) -> None:
         ("history", run_history, "every event, or what was in production at a time"),
         ("promote", run_promote, "make a version the champion"),
         ("rollback", run_rollback, "restore the previous champion"),
+        ("reject", run_reject, "bar a version from production for good"),
+        ("archive", run_archive, "take a staged version off the list of candidates; it can still be promoted"),
         ("sign", run_sign, "sign a version with an offline key"),
     ):
         command = add(actions, name, run, text)
         add_models(command)
         if name == "sign":
             command.add_argument("--key", required=True, type=Path, metavar="PEM", help="private key")
-        if name in ("show", "promote", "sign"):
+        if name in ("show", "promote", "reject", "archive", "sign"):
             command.add_argument("version", metavar="V")
-        if name in ("promote", "rollback"):
+        if name in ("promote", "rollback", "reject", "archive"):
             command.add_argument("--reason", required=True, help="why; recorded in the history")
+        if name == "rollback":
+            command.add_argument(
+                "--from",
+                dest="replaced",
+                default="",
+                metavar="V",
+                help="the version to take out; with it the command can be repeated (default: the present champion)",
+            )
         if name == "history":
             command.add_argument("--at", metavar="T", help="a date or time (UTC), like 2024-12-21T06:00")
 
@@ -82,11 +92,28 @@ def run_promote(options: argparse.Namespace) -> None:
 
 
 def run_rollback(options: argparse.Namespace) -> None:
-    lines = pipeline(options)
-    before = lines.registry.champion()
-    lines.registry.rollback(reason=options.reason, actor=actor())
-    data = {"champion": lines.registry.champion(), "before": before}
-    emit(options, data, lambda: print(f"{data['champion']} is in production again (before: {before})"))
+    registry = pipeline(options).registry
+    before = options.replaced or registry.champion()
+    done = registry.taken_out(before) if before else None
+    now = registry.rollback(reason=options.reason, actor=actor(), expected=before).version_id
+
+    def human() -> None:
+        if done:
+            print(f"{before} was taken out already by event {done.number}; {now} is in production")
+        else:
+            print(f"{now} is in production again (before: {before})")
+
+    emit(options, {"champion": now, "before": before}, human)
+
+
+def run_reject(options: argparse.Namespace) -> None:
+    entry = pipeline(options).registry.reject(options.version, reason=options.reason, actor=actor())
+    emit(options, entry.to_dict(), lambda: print(f"{options.version} is rejected; it can never be promoted"))
+
+
+def run_archive(options: argparse.Namespace) -> None:
+    entry = pipeline(options).registry.archive(options.version, reason=options.reason, actor=actor())
+    emit(options, entry.to_dict(), lambda: print(f"{options.version} is archived; it can still be promoted"))
 
 
 def run_verify(options: argparse.Namespace) -> None:
@@ -100,7 +127,7 @@ def run_verify(options: argparse.Namespace) -> None:
         fuzz=options.fuzz,
         seed=options.seed,
         keys=Path(lines.settings.location(lines.settings.storage.trusted_keys)),
-        scorer=lambda store, version: LeadScorer(version, model_dir=f"{store.uri}/production"),
+        scorer=lambda store, version: LeadScorer(version, f"{store.uri}/production").package.manifest_digest,
     )
     emit(options, report, lambda: pairs(report))
 

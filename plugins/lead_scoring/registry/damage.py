@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import random
 from collections.abc import Callable, Mapping
@@ -9,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lead_scoring.history import EVENTS, REGISTRY_FILE, Event, fold
 from lead_scoring.model.native import PackageManifest, package_files
-from lead_scoring.registry.events import EVENTS, Event
-from lead_scoring.registry.package import manifest_object, object_name
+from lead_scoring.registry.package import PRODUCTION, manifest_object, object_name
 from lead_scoring.stage import sha256_bytes
 
 Originals = Mapping[str, bytes]  # object name to bytes
@@ -41,6 +42,8 @@ class Damage:
             "extend": self.extend,
             "delete": self.delete,
             "swap": self.swap,
+            "registry_json": self.registry_json,
+            "lost_events": self.lose_events,
             "hostile_pickle": self.plant,
             "hostile_pickle_and_manifest": self.plant_with_manifest,
             "hostile_pickle_manifest_and_registry": self.plant_with_registry,
@@ -50,6 +53,12 @@ class Damage:
         """One kind of damage by name, and what it does."""
         name = self.rng.choice(list(self.kinds))
         return name, self.kinds[name]()
+
+    def escapes_scorer(self, damaged: Damaged) -> bool:
+        """Whether a scorer may rightly load: it reads neither the function's code nor the pickle's content."""
+        return all(name.startswith(f"{PRODUCTION}function_") for name in damaged) or (
+            set(self.events) | {REGISTRY_FILE} <= set(damaged) and None not in damaged.values()
+        )
 
     def target(self) -> str:
         """A file of the version, its manifest, or an event."""
@@ -71,8 +80,32 @@ class Damage:
         return {name: self.originals[name] + self.rng.randbytes(self.rng.randint(1, 64))}
 
     def delete(self) -> Damaged:
-        """Not the last event: a log that ends one event earlier is a valid log, of an earlier day."""
-        return {self.rng.choice([*self.own, self.manifest_name, *self.events[:-1]]): None}
+        return {self.target(): None}
+
+    def registry_json(self) -> Damaged:
+        """``registry.json`` edited by hand: another champion, other digests, no entry, no JSON, or none at all."""
+        data = self.originals[REGISTRY_FILE]
+        content = json.loads(data)
+        content["production"] = self.rng.choice(
+            [item["version_id"] for item in content["models"]] + [None, "latest", 7]
+        )
+        for item in content["models"]:
+            item["manifest_digest"] = "0" * 64
+        edits: list[bytes | None] = [
+            json.dumps(content).encode(),
+            json.dumps({**content, "models": []}).encode(),
+            json.dumps({**content, "models": [{}]}).encode(),
+            b"[" * 5000,
+            b"[]",
+            self.rng.randbytes(20),
+            data[: self.rng.randrange(len(data))],
+            None,
+        ]
+        return {REGISTRY_FILE: self.rng.choice(edits)}
+
+    def lose_events(self) -> Damaged:
+        """The last events are gone; ``registry.json``, which was derived from them, tells."""
+        return dict.fromkeys(self.events[self.rng.randrange(len(self.events)) :])
 
     def swap(self) -> Damaged:
         """The bytes of another object: of the same file in the other version, or of any."""
@@ -90,10 +123,11 @@ class Damage:
         return {name: data, self.manifest_name: replace(self.manifest, files=files).to_bytes()}
 
     def plant_with_registry(self) -> Damaged:
-        """All digests rewritten to fit, down to the chain of events: only the allow-list is left."""
+        """All digests rewritten to fit, the chain of events and ``registry.json`` too: only the allow-list is left."""
         planted = self.plant_with_manifest()
         digest = sha256_bytes(planted[self.manifest_name] or b"")
         previous = ""
+        events = []
         for name in self.events:
             event = Event.from_bytes(self.originals[name], name)
             if event.kind == "register" and event.version_id == self.version:
@@ -101,7 +135,8 @@ class Damage:
             event = replace(event, previous=previous)
             previous = event.digest
             planted[name] = event.to_bytes()
-        return planted
+            events.append(event)
+        return {**planted, REGISTRY_FILE: fold(events).to_json()}
 
     def hostile_pickle(self) -> bytes:
         """A pickle that would make the canary, in one of the ways that are known to work."""

@@ -1,7 +1,8 @@
 """``verify --fuzz N``: damage a copy of a package N times, in all the ways that files get damaged or swapped.
 
 Every damaged copy must be refused with an error of ours, no damage may have an effect outside the copy, and the
-undamaged copy must load before and after.
+undamaged copy must load before and after. With ``registry.json`` alone damaged a copy may load, but then the same bytes
+as before: nothing is decided by that file.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from lead_scoring.errors import CheckFailed, LeadScoringError
+from lead_scoring.history import EVENTS, REGISTRY_FILE, EventLog, fold
 from lead_scoring.model.native import PackageManifest
 from lead_scoring.registry.damage import Damage
-from lead_scoring.registry.events import EVENTS, EventLog
-from lead_scoring.registry.package import PRODUCTION, check_files, manifest_object, object_name, open_package
+from lead_scoring.registry.package import check_files, manifest_object, object_name, open_package
 from lead_scoring.registry.unpickle import load_pickle
 from lead_scoring.storage import ObjectStore
 from lead_scoring.storage.local import LocalStore
 
-Loader = Callable[[ObjectStore, str], object]
+REFUSED, SAME = "refused", "same"
+Loader = Callable[[ObjectStore, str | None], str]  # store and version (None: the champion) to SHA-256 of its manifest
 
 
 def fuzz(
@@ -31,7 +33,8 @@ def fuzz(
     """Try ``attempts`` damaged copies. ``store`` itself is only read.
 
     :param scorer: loads a scorer from the copy, where the caller has one; it must refuse damaged model files too.
-    :return: JSON values: ``attempts``, ``refused``, ``loaded``, ``side_effects``, ``by_kind``, ``seed``.
+    :return: JSON values: ``attempts``, ``refused``, ``same`` (registry.json alone was damaged and the same bytes were
+        loaded), ``loaded``, ``side_effects``, ``by_kind``, ``seed``.
     :raises CheckFailed: a damaged copy loaded, had an effect, or failed with another error than ours; or the
         undamaged one did not load.
     """
@@ -41,59 +44,69 @@ def fuzz(
         originals = _copy(store, copy, version)
         damage = Damage(version, originals, canary, random.Random(seed))
         loaders = [load_everything, *([scorer] if scorer else [])]
-        for load in loaders:
-            load(copy, version)
+        asked = [version, None] if fold(EventLog(copy).read()).champion else [version]
+        sound = {(load, item): load(copy, item) for load in loaders for item in asked}
         kinds: Counter[str] = Counter()
         faults: list[str] = []
+        harmless: set[int] = set()
         for number in range(attempts):
             kind, damaged = damage.choose()
             for name, data in damaged.items():
                 _put(copy, name, data)
-            # a scorer never reads the function's code and the events, so with those damaged it may rightly load
-            of_model = all(name.startswith(PRODUCTION) and name.count("/") == 1 for name in damaged)
-            for load in loaders if of_model else loaders[:1]:
-                if (fault := _attempt(load, copy, version)) is not None:
-                    faults.append(f"attempt {number} ({kind} of {', '.join(damaged)}): {fault}")
+            for load in loaders:
+                if load is not load_everything and damage.escapes_scorer(damaged):
+                    continue
+                for item in asked if REGISTRY_FILE in damaged else [version]:
+                    same = sound[load, item] if set(damaged) == {REGISTRY_FILE} else None
+                    if (outcome := _attempt(load, copy, item, same)) == SAME:
+                        harmless.add(number)
+                    elif outcome != REFUSED:
+                        faults.append(f"attempt {number} ({kind} of {', '.join(damaged)}): {outcome}")
             if canary.exists():
                 faults.append(f"attempt {number} ({kind}): the planted code was run")
                 canary.unlink()
             for name in damaged:
                 _put(copy, name, originals[name])
             kinds[kind] += 1
-        for load in loaders:
-            load(copy, version)
+        for (load, item), digest in sound.items():
+            if load(copy, item) != digest:
+                raise CheckFailed(
+                    f"the undamaged copy of {version} loads as another one; look at the registry's events"
+                )
     if faults:
         raise CheckFailed(
             f"of {attempts} damaged copies of {version}, {len(faults)} were not refused (seed {seed}); "
             f"do not load packages with this library. First: {faults[0]}"
         )
-    counts = {"attempts": attempts, "refused": attempts, "loaded": 0, "side_effects": 0}
+    refused = attempts - len(harmless)
+    counts = {"attempts": attempts, "refused": refused, "same": len(harmless), "loaded": 0, "side_effects": 0}
     return {**counts, "by_kind": dict(sorted(kinds.items())), "seed": seed}
 
 
-def load_everything(store: ObjectStore, version: str) -> None:
+def load_everything(store: ObjectStore, version: str | None) -> str:
     """The full way in: events, manifest, every file, the pickle."""
     package = open_package(store, version)
-    check_files(store, version, package.manifest_digest)
+    check_files(store, package.version, package.manifest_digest)
     load_pickle(package)
+    return package.manifest_digest
 
 
-def _attempt(load: Loader, store: ObjectStore, version: str) -> str | None:
-    """None if it was refused as it should be."""
+def _attempt(load: Loader, store: ObjectStore, version: str | None, same: str | None) -> str:
+    """``REFUSED`` as it should be, ``SAME`` if the manifest was loaded that may be, else what went wrong."""
     try:
-        load(store, version)
+        digest = load(store, version)
     except LeadScoringError:
-        return None
+        return REFUSED
     except Exception as error:  # noqa: BLE001 - any other error is what the fuzzer looks for; it is reported
         return f"{type(error).__name__} instead of a refusal: {error}"
-    return "it loaded"
+    return SAME if digest == same else "it loaded"
 
 
 def _copy(store: ObjectStore, copy: LocalStore, version: str) -> dict[str, bytes]:
     """Copy the registry, the version, and the latest other version if there is one. Object name to bytes."""
     events = EventLog(store).read()
     others = [event.version_id for event in events if event.kind == "register" and event.version_id != version]
-    names = [name for name in store.list("registry/") if name.startswith(EVENTS) or name == "registry/registry.json"]
+    names = [name for name in store.list("registry/") if name.startswith(EVENTS) or name == REGISTRY_FILE]
     for item in [version, *others[-1:]]:
         manifest = PackageManifest.from_bytes(store.read(manifest_object(item)), manifest_object(item))
         names += [manifest_object(item), *(object_name(item, name) for name in manifest.files)]

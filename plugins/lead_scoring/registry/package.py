@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lead_scoring.errors import BadInput, CheckFailed, Conflict, NotFound
-from lead_scoring.model.native import PackageManifest, check_version, package_files
-from lead_scoring.registry.events import EventLog
-from lead_scoring.registry.state import fold
+from lead_scoring.history import EventLog, fold
+from lead_scoring.history.placed import CHAMPION_FILE, champion_bytes
+from lead_scoring.model.native import VERSION, PackageManifest, check_version, package_files
 from lead_scoring.stage import sha256_bytes, sha256_file
 from lead_scoring.storage import ObjectStore
 
 PRODUCTION = "production/"
+LIBRARY = PRODUCTION + "lead_scoring/"  # the placed modules of this library, nobody else's
 RESTORE = "restore the file from a backup of the store, or roll back to a version that verifies"
 
 
@@ -104,9 +105,9 @@ def open_package(store: ObjectStore, version: str | None = None) -> Package:
 
     :param version: None for the champion.
     :raises NotFound: it is not registered, or nothing is in production.
-    :raises CheckFailed: the manifest is not the registered one, or the registry's events were changed.
+    :raises CheckFailed: the manifest is not the registered one, or the registry's events were changed or lost.
     """
-    state = fold(EventLog(store).read())
+    state = fold(EventLog(store).read_whole())
     if version is None and state.champion is None:
         raise NotFound(f"the registry in {store.uri} has no production version; promote one with `registry promote`")
     entry = state.entry(version or str(state.champion))
@@ -141,14 +142,48 @@ def check_files(store: ObjectStore, version: str, manifest_digest: str) -> Packa
 def place_function(store: ObjectStore, version: str, manifest_digest: str) -> None:
     """Copy the version's function code to ``production/``, so that the folder deploys the champion as it is.
 
+    ``champion.json`` comes last: it pins version and bytes where the folder is deployed away from the registry. Modules
+    of the library that this version does not have are removed.
+
     :raises CheckFailed: a file is not the one that was packaged. Nothing was copied.
     """
     manifest = registered_manifest(store, version, manifest_digest)
-    code = {name: _read_checked(store, manifest, name) for name in sorted(manifest.files) if version not in name}
-    for name, data in code.items():
+    code = {name: _read_checked(store, manifest, name) for name in _code(manifest)}
+    for name, data in {**code, CHAMPION_FILE: champion_bytes(version, manifest_digest)}.items():
         standing, generation = store.read_generation(PRODUCTION + name)
         if generation == 0 or standing != data:
             store.write(PRODUCTION + name, data)
+    for name in store.list(LIBRARY):
+        if name.removeprefix(PRODUCTION) not in code:
+            store.delete(name)
+
+
+def check_placed(store: ObjectStore, version: str, manifest_digest: str) -> None:
+    """Compare the function code in ``production/`` with the champion's manifest.
+
+    :raises CheckFailed: a file is missing, has other bytes, or is none of the champion's.
+    """
+    manifest = registered_manifest(store, version, manifest_digest)
+    wanted = {name: manifest.files[name]["sha256"] for name in _code(manifest)}
+    wanted[CHAMPION_FILE] = sha256_bytes(champion_bytes(version, manifest_digest))
+    remedy = f"promote {version} again: that places its function code anew"
+    for name, digest in wanted.items():
+        data, generation = store.read_generation(PRODUCTION + name)
+        if generation == 0:
+            raise CheckFailed(f"{store.uri}/{PRODUCTION}{name} is missing from the placed function code; {remedy}")
+        if (found := sha256_bytes(data)) != digest:
+            raise CheckFailed(
+                f"{store.uri}/{PRODUCTION}{name} has SHA-256 {found[:12]}, {version} has {digest[:12]}; {remedy}"
+            )
+    for name in (item.removeprefix(PRODUCTION) for item in store.list(PRODUCTION)):
+        # Python's own caches appear where the folder is tried out in place; they are made from the files above.
+        if name not in wanted and VERSION.search(name) is None and "__pycache__/" not in name:
+            raise CheckFailed(f"{store.uri}/{PRODUCTION}{name} is no file of {version}; delete it before you deploy")
+
+
+def _code(manifest: PackageManifest) -> list[str]:
+    """The function's code: the files whose name does not carry the version."""
+    return sorted(name for name in manifest.files if manifest.version_id not in name)
 
 
 def _read_checked(store: ObjectStore, manifest: PackageManifest, name: str) -> bytes:

@@ -17,17 +17,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lead_scoring.errors import BadInput, CheckFailed, Conflict, LeadScoringError
+from lead_scoring.errors import BadInput, Conflict, LeadScoringError
+from lead_scoring.history.events import REGISTRY_FILE, Event, EventLog, derived_content
+from lead_scoring.history.state import Entry, State, fold, moment
 from lead_scoring.model.native import check_version
-from lead_scoring.registry.events import Event, EventLog
 from lead_scoring.registry.package import check_files, place_function, stored_manifest_digest
-from lead_scoring.registry.state import Entry, State, fold, moment
 from lead_scoring.storage import ObjectStore
 
-REGISTRY_FILE = "registry/registry.json"
 PERFORMANCE = ("test_auc_roc", "test_auc_pr", "top_decile_lift", "baseline_rate", "top_decile_rate")
 CALIBRATION = ("method", "brier_score")
 GATE = ("accepted", "forced", "reasons")
+CHANGES = ("promote", "rollback")  # events that change what is in production
 
 
 def utc_now() -> dt.datetime:
@@ -49,12 +49,16 @@ class Registry:
         self._state = State()
 
     def state(self, at: str | dt.date | dt.datetime | None = None) -> State:
-        """The registry now, or as it was at a time. :raises CheckFailed: the event log was tampered with."""
-        events = self._log.read()
+        """The registry now, or as it was at a time. :raises CheckFailed: the log was tampered with, or lost events."""
+        events = self._log.read_whole()
         if at is not None:
             end = moment(at)
             return fold(event for event in events if event.at <= end)
-        for event in events[self._state.last.number if self._state.last else 0 :]:
+        return self._latest()
+
+    def _latest(self) -> State:
+        """The registry now, without the look at ``registry.json``: each command has taken it when it began."""
+        for event in self._log.read()[self._state.last.number if self._state.last else 0 :]:
             self._state.apply(event)
         return self._state
 
@@ -75,7 +79,7 @@ class Registry:
         end = moment(at) if at is not None else None
         state = State()
         events = []
-        for event in self._log.read():
+        for event in self._log.read_whole():
             if end is not None and event.at > end:
                 break
             state.apply(event)
@@ -149,7 +153,7 @@ class Registry:
         request: str = "",
         gate: Mapping[str, Any] | None = None,
     ) -> Entry:
-        """Put a version into production and archive the champion. The champion again: nothing happens.
+        """Put a version into production and archive the champion. The champion again: its function code is placed anew.
 
         :param expected: the champion that is to be replaced, "" for none. If it is another one by now, nothing is done.
         :param request: an id of this request, for example the Airflow run. The same id again changes nothing, even if
@@ -166,6 +170,7 @@ class Registry:
         def decide(state: State) -> Event | None:
             entry = state.entry(version)
             if entry.status == "production":
+                place_function(self.store, version, entry.manifest_digest)  # mends what was changed since
                 return None
             _check_expected(state, expected)
             state.check("promote", version)
@@ -178,16 +183,19 @@ class Registry:
     def rollback(self, reason: str, actor: str, *, expected: str | None = None, request: str = "") -> Entry:
         """Put the champion before this one back into production and archive this one.
 
-        :param expected: the version that is to be taken out. If another one is champion by now, nothing is done.
-        :param request: as in :meth:`promote`; without it, a second call goes back one champion more.
+        :param expected: the version that is to be taken out. If the last change of production was its rollback, that is
+            done already and no event is added, so the call may be repeated. Without it a second call goes back further.
+        :param request: as in :meth:`promote`.
         :return: the entry that is in production now.
-        :raises Conflict: ``expected`` is not the champion.
+        :raises Conflict: ``expected`` is not the champion, and not because of its rollback.
         :raises BadInput: there is no earlier champion.
         """
 
         sound = self._files_checker()
 
         def decide(state: State) -> Event | None:
+            if expected and self.taken_out(expected) is not None:
+                return None
             _check_expected(state, expected)
             version = state.previous_champion()
             sound(state.entry(version))
@@ -195,6 +203,12 @@ class Registry:
 
         state = self._commit(decide, request)
         return state.entry(str(state.champion))
+
+    def taken_out(self, version: str) -> Event | None:
+        """The rollback that took a version out, if nothing has changed production since."""
+        changes = [event for event in self._log.read() if event.kind in CHANGES]
+        last = changes[-1] if changes else None
+        return last if last and last.kind == "rollback" and last.details.get("replaced") == version else None
 
     def archive(self, version: str, reason: str, actor: str, *, request: str = "") -> Entry:
         """Take a staged version off the list of candidates. It can still be promoted."""
@@ -213,10 +227,10 @@ class Registry:
         placed: str | None = None
         while True:
             data, generation = self.store.read_generation(REGISTRY_FILE)
-            state = self.state()  # after the file, so that what the file was derived from has been read
+            state = self._latest()  # after the file, so that what the file was derived from has been read
             if state.last is None or (data == state.to_json() and placed in {None, state.champion}):
                 return
-            if placed is None and not self._champion_moved_since(_derived(data).get("last_event")):
+            if placed is None and not self._champion_moved_since(derived_content(data).get("last_event")):
                 placed = state.champion  # whoever wrote that file placed the function code before it
             if state.champion is not None and state.champion != placed:
                 place_function(self.store, state.champion, state.entries[state.champion].manifest_digest)
@@ -255,10 +269,10 @@ class Registry:
 
     def _commit(self, decide: Callable[[State], Event | None], request: str) -> State:
         """Append what ``decide`` makes of the present state, as often as somebody else is faster."""
-        self._refuse_lost_events()
+        self.state()  # a log that lost events takes no new ones
         recorded: Event | None = None
         while recorded is None:
-            state = self.state()
+            state = self._latest()
             if request and any(event.request == request for event in self._log.known):
                 break
             event = decide(state)  # gets the number that follows what `state` knows: nothing is read in between
@@ -276,37 +290,22 @@ class Registry:
                 raise
             raise type(error)(
                 f"event {recorded.number} ({recorded.kind} {recorded.version_id}) is recorded and holds, but the files "
-                f"derived from it are not up to date: {error}; then give the same command again"
+                f"derived from it are not up to date: {error}; then {_repetition(recorded)}"
             ) from error
-        return self.state()
+        return self._latest()
 
     def _champion_moved_since(self, number: object) -> bool:
         """Whether an event after this one changed what is in production; yes if the number is none."""
         events = self._log.read()
-        return not isinstance(number, int) or any(event.kind in {"promote", "rollback"} for event in events[number:])
-
-    def _refuse_lost_events(self) -> None:
-        """A log without its last events is a valid log. Only the file that was derived from it tells.
-
-        :raises CheckFailed: ``registry.json`` was derived from more events than there are.
-        """
-        derived_from = _derived(self.store.read_generation(REGISTRY_FILE)[0]).get("last_event")
-        if not isinstance(derived_from, int):  # missing or damaged: it will be written anew
-            return
-        if derived_from > (found := len(self._log.read())):
-            raise CheckFailed(
-                f"{self.store.uri}/{REGISTRY_FILE} was derived from {derived_from} events, the log has {found}; "
-                "restore registry/events from a backup, or delete registry.json if the log is right"
-            )
+        return not isinstance(number, int) or any(event.kind in CHANGES for event in events[number:])
 
 
-def _derived(data: bytes) -> dict[str, Any]:
-    """The content of ``registry.json``, empty if it is missing or damaged."""
-    try:
-        content = json.loads(data)
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
+def _repetition(event: Event) -> str:
+    """What to do to bring the derived files up to date, and nothing else."""
+    if event.kind != "rollback":
+        return "give the same command again"
+    replaced = event.details["replaced"]
+    return f'give `lead-scoring registry rollback --from {replaced} --reason "..."`, which goes back no further'
 
 
 def _give_way() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.errors import BadInput
+from lead_scoring.errors import BadInput, CheckFailed
+from lead_scoring.registry.fuzz import Loader
 from lead_scoring.registry.fuzz import fuzz as fuzz_package
-from lead_scoring.registry.package import check_files, open_package
+from lead_scoring.registry.package import check_files, check_placed, open_package
 from lead_scoring.registry.signing import signed_by
 from lead_scoring.registry.unpickle import load_pickle
 from lead_scoring.storage import ObjectStore
@@ -21,13 +21,14 @@ def verify(
     fuzz: int = 0,
     seed: int = 0,
     keys: Path | None = None,
-    scorer: Callable[[ObjectStore, str], object] | None = None,
+    scorer: Loader | None = None,
 ) -> dict[str, Any]:
-    """Check every byte of a version: events, manifest, files, pickle, signature.
+    """Check every byte of a version: events, manifest, files, pickle, signature; of the champion also the placed code.
 
     :param fuzz: also try so many damaged copies; see :mod:`lead_scoring.registry.fuzz`.
     :param keys: folder of trusted public keys; see :mod:`lead_scoring.registry.signing`.
-    :param scorer: also load a scorer with it (feature names, library versions, golden scores are the scorer's checks).
+    :param scorer: also load a scorer with it (feature names, library versions, golden scores are the scorer's checks);
+        gives the digest of the manifest that it loaded, which must be the registered one.
     :return: JSON values: ``version_id``, ``status``, ``manifest_digest``, ``files``, ``signed_by``, ``libraries`` and,
         if asked for, ``fuzz``.
     :raises CheckFailed: something is missing, has other bytes, or fits no key.
@@ -38,8 +39,10 @@ def verify(
     package = open_package(store, version)
     manifest = check_files(store, version, package.manifest_digest)
     load_pickle(package)
-    if scorer is not None:
-        scorer(store, version)
+    if scorer is not None and (found := scorer(store, version)) != package.manifest_digest:
+        raise CheckFailed(f"the scorer loads {version} with manifest {found[:12]}, not {package.manifest_digest[:12]}")
+    if package.status == "production":
+        check_placed(store, version, package.manifest_digest)
     report = {
         "version_id": version,
         "status": package.status,

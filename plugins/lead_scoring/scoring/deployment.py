@@ -15,6 +15,7 @@ MODULES = (
     "storage/__init__.py",
     "storage/names.py",
     "storage/local.py",
+    "history",
     "model/__init__.py",
     "model/buckets.py",
     "model/native.py",

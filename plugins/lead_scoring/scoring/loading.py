@@ -1,20 +1,20 @@
 """Loading a version: nothing of it is used before the whole package has been checked.
 
-In this order: the manifest against the registry's digest, every file against the manifest, the version id against the
-bytes that decide a score, the feature names and their order, the library versions, and last the golden scores, which
-are computed again and must agree within 1e-9.
+In this order: the manifest against the digest in the registry's event log, every file against the manifest, the version
+id against the bytes that decide a score, the feature names and their order, the library versions, and last the golden
+scores, which are computed again and must agree within 1e-9.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
+from lead_scoring.history import EventLog, fold
+from lead_scoring.history.placed import CHAMPION_FILE, read_champion
 from lead_scoring.model.calibrators import Calibrator, calibrator_from_dict
 from lead_scoring.model.native import (
     PackageManifest,
@@ -55,7 +55,7 @@ class LoadedPackage:
 
 
 def split_model_dir(model_dir: str) -> tuple[ObjectStore, ObjectStore]:
-    """The store of the packages and the store one level up, which holds ``registry/registry.json``."""
+    """The store of the packages and the store one level up, which holds ``registry/``."""
     text = str(model_dir).rstrip("/")
     if text.startswith("gs://"):
         return open_store(text), open_store(text.rpartition("/")[0])
@@ -67,36 +67,38 @@ def split_model_dir(model_dir: str) -> tuple[ObjectStore, ObjectStore]:
     return open_store(folder), open_store(folder.parent)
 
 
-def champion(packages: ObjectStore, parent: ObjectStore) -> str:
-    """The version in production. Without a registry (a deployed function) the only version there is.
+def choose_version(packages: ObjectStore, parent: ObjectStore, wanted: str | None) -> tuple[str, str | None]:
+    """The version to load and the SHA-256 that its manifest must have, None if nothing says which.
 
-    :raises NotFound: no version is in production, or several are there and nothing says which.
+    With a registry beside the packages its event log decides, ``registry.json`` never does. Without one (a deployed
+    function) ``champion.json`` does, which a promotion places with the function's code; without that, the only version
+    there is.
+
+    :param wanted: None for the champion.
+    :raises NotFound: the registry does not know the version, none is in production, or several are there and nothing
+        says which. :raises CheckFailed: the log was changed or has lost events.
     """
-    data, generation = parent.read_generation("registry/registry.json")
-    if generation:
-        if (found := _registry(data, parent).get("production")) is None:
+    state = fold(EventLog(parent).read_whole())
+    if state.last is not None:
+        if wanted is None and state.champion is None:
             raise NotFound(
                 f"registry {parent.uri}/registry has no version in production; promote one or name a version"
             )
-        return check_version(str(found))
+        entry = state.entry(wanted or str(state.champion))
+        return entry.version_id, entry.manifest_digest
+    data, generation = packages.read_generation(CHAMPION_FILE)
+    if generation:
+        version, digest = read_champion(data, f"{packages.uri}/{CHAMPION_FILE}")
+        return (version, digest) if wanted in {None, version} else (str(wanted), None)
+    if wanted is not None:
+        return wanted, None
     names = [name for name in packages.list("manifest_") if "/" not in name and name.endswith(".json")]
     if len(names) != 1:
         raise NotFound(
-            f"{packages.uri} has {len(names)} versions and no registry beside it; name the version "
-            "(model_version, or LEAD_SCORING_MODEL_VERSION for the HTTP function)"
+            f"{packages.uri} has {len(names)} versions, and neither a registry beside it nor {CHAMPION_FILE}; name the "
+            "version (model_version, or LEAD_SCORING_MODEL_VERSION for the HTTP function)"
         )
-    return check_version(names[0].removeprefix("manifest_").removesuffix(".json"))
-
-
-def registered_digest(parent: ObjectStore, model_version: str) -> str | None:
-    """The registry's SHA-256 of the manifest. None without a registry, or if it does not know the version."""
-    data, generation = parent.read_generation("registry/registry.json")
-    if not generation:
-        return None
-    for entry in _registry(data, parent).get("models", []):
-        if entry.get("version_id") == model_version:
-            return str(entry["manifest_digest"])
-    return None
+    return names[0].removeprefix("manifest_").removesuffix(".json"), None
 
 
 def load_package(packages: ObjectStore, model_version: str, manifest_digest: str | None = None) -> LoadedPackage:
@@ -191,15 +193,3 @@ def _installed(library: str) -> str | None:
         except PackageNotFoundError:
             continue
     return None
-
-
-def _registry(data: bytes, parent: ObjectStore) -> dict[str, Any]:
-    try:
-        content = json.loads(data)
-    except ValueError as error:
-        raise CheckFailed(
-            f"{parent.uri}/registry/registry.json is not JSON; run `registry list` to rebuild it"
-        ) from error
-    if not isinstance(content, dict):
-        raise CheckFailed(f"{parent.uri}/registry/registry.json is not an object; run `registry list` to rebuild it")
-    return content

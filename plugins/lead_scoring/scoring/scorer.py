@@ -15,8 +15,9 @@ import numpy as np
 from lead_scoring.errors import BadInput
 from lead_scoring.model.buckets import ACTIONS, BUCKETS, BucketPolicy, freeze_policy
 from lead_scoring.model.calibrators.logistic import sigmoid
+from lead_scoring.model.native import check_version
 from lead_scoring.scoring.lead_checks import MISSING, LeadChecks
-from lead_scoring.scoring.loading import LoadedPackage, champion, load_package, registered_digest, split_model_dir
+from lead_scoring.scoring.loading import LoadedPackage, choose_version, load_package, split_model_dir
 from lead_scoring.stage import canonical_json, sha256_bytes
 
 if TYPE_CHECKING:
@@ -33,11 +34,12 @@ class LeadScorer:
     """Scores leads with one version of the model.
 
     :param model_version: ``v1-YYYYMMDD-<8 hex>``; None takes the version in production.
-    :param model_dir: folder or ``gs://`` address of the packages; the registry is looked for beside it.
+    :param model_dir: folder or ``gs://bucket/prefix`` of the packages. A registry beside it decides: its event log says
+        what is in production and which bytes are a version's. Without one, ``champion.json`` in the folder does.
     :param bucket_policy: replaces the packaged policy: ``absolute``, ``lift`` or ``capacity`` (computed from what the
         package holds and ``settings.buckets``, unless it is the packaged one), a :class:`BucketPolicy`, or its dict.
     :param manifest_digest: SHA-256 the manifest must have, if the caller knows it; otherwise the registry is asked.
-    :raises NotFound: the folder or the version does not exist.
+    :raises NotFound: the folder or the version does not exist, or the registry does not know the version.
     :raises CheckFailed: the package is not what was registered, or does not score here as it did when packaged.
     """
 
@@ -50,9 +52,11 @@ class LeadScorer:
         manifest_digest: str | None = None,
     ) -> None:
         packages, parent = split_model_dir(str(model_dir))
-        version = model_version or champion(packages, parent)
-        package = load_package(packages, version, manifest_digest or registered_digest(parent, version))
-        self._use(package, bucket_policy)
+        if model_version and manifest_digest:  # the caller has asked the registry
+            found: tuple[str, str | None] = model_version, manifest_digest
+        else:
+            found = choose_version(packages, parent, None if model_version is None else check_version(model_version))
+        self._use(load_package(packages, found[0], manifest_digest or found[1]), bucket_policy)
 
     def _use(self, package: LoadedPackage, bucket_policy: BucketPolicy | Mapping[str, Any] | str | None) -> None:
         self.package = package

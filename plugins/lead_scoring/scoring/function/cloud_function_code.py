@@ -4,9 +4,9 @@
         --entry-point score_lead --trigger-http --set-build-env-vars GOOGLE_FUNCTION_SOURCE=cloud_function_code.py
     functions-framework --source models/production/cloud_function_code.py --target score_lead --host 127.0.0.1
 
-LEAD_SCORING_MODEL_VERSION names the version where the folder holds several and no registry lies beside it;
-LEAD_SCORING_MANIFEST_DIGEST, the SHA-256 in the registry, pins its bytes. The package is loaded and checked before the
-first request is taken: a folder that does not verify does not start.
+champion.json, placed by the promotion, pins the version and its bytes. LEAD_SCORING_MODEL_VERSION names another version
+of the folder, LEAD_SCORING_MANIFEST_DIGEST the SHA-256 that its manifest has in the registry. The package is loaded and
+checked before the first request is taken: a folder that does not verify does not start.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from lead_scoring.stage import canonical_json, sha256_bytes
 from lead_scoring.storage import ObjectStore
 
 EVENTS = "registry/events/"
+REGISTRY_FILE = "registry/registry.json"  # derived from the events, for people; nothing is decided by it
 NAME = re.compile(re.escape(EVENTS) + r"\d{8}\.json")
 READERS = 8  # parallel reads of a log that is read for the first time; Cloud Storage answers one in some 30 ms
 
@@ -105,6 +106,35 @@ class EventLog:
                 return list(self._events)
             self._take(data)
 
+    def read_whole(self) -> list[Event]:
+        """:meth:`read`, and no event is missing at the end. A log without its last events is a valid log; only
+        ``registry.json``, which was derived from it, tells.
+
+        :raises CheckFailed: ``registry.json`` was derived from other events, or from more than there are.
+        """
+        data, generation = self.store.read_generation(REGISTRY_FILE)  # before the log, which then has all its events
+        events = self.read()
+        if not generation:
+            return events
+        file, remedy = f"{self.store.uri}/{REGISTRY_FILE}", "restore registry/events from a backup"
+        if not events:
+            raise CheckFailed(f"{file} exists and the log has no event; {remedy}, or delete registry.json")
+        content = derived_content(data)
+        number, digest = content.get("last_event"), content.get("last_event_digest")
+        if type(number) is not int or number < 1:  # damaged: the next command writes it anew
+            return events
+        if number > len(events):
+            raise CheckFailed(
+                f"{file} was derived from {number} events, the log has {len(events)}; "
+                f"{remedy}, or delete registry.json if the log is right"
+            )
+        if digest != events[number - 1].digest:
+            raise CheckFailed(
+                f"{file} was derived from another event {number} than the log has; "
+                f"{remedy}, or delete registry.json if the log is right"
+            )
+        return events
+
     @property
     def known(self) -> Sequence[Event]:
         """The events read so far, without looking for more."""
@@ -123,6 +153,8 @@ class EventLog:
         for name, text in (("actor", actor), ("reason", reason)):
             if not text.strip():
                 raise BadInput(f"{name} {text!r} is empty; say who or which run, and why: the registry keeps it")
+            if not text.isprintable():  # also a lone surrogate, which UTF-8 cannot hold
+                raise BadInput(f"{name} {text!r} has characters that do not print; give one line of plain text")
         return Event(
             number=len(self._events) + 1,
             kind=kind,
@@ -145,6 +177,15 @@ class EventLog:
                 f"registry event {source} does not follow the one before it; restore both from a backup of the store"
             )
         self._events.append(event)
+
+
+def derived_content(data: bytes) -> dict[str, Any]:
+    """The content of ``registry.json``, empty if it is missing or damaged."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def event_name(number: int) -> str:
