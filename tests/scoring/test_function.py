@@ -96,6 +96,17 @@ def test_wrong_requests_get_their_status(url: str) -> None:
     assert requests.post(f"{url}/else", json={}, timeout=10).status_code == 404
 
 
+@pytest.mark.parametrize("body", [b"zz\r\n{}\r\n0\r\n\r\n", b'ff\r\n{"a": 1'])
+def test_a_wrongly_chunked_or_broken_off_body_is_answered_in_json(url: str, body: bytes) -> None:
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as line:
+        line.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+        line.shutdown(socket.SHUT_WR)
+        head, _, content = b"".join(iter(lambda: line.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert b" 400 " in head.splitlines()[0], head + content
+    assert "the body" in json.loads(content)["error"]
+
+
 @pytest.mark.slow
 def test_schemathesis_finds_nothing_against_the_served_description(url: str, tmp_path: Path) -> None:
     found = subprocess.run(

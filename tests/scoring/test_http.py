@@ -14,7 +14,7 @@ Lead = dict[str, float | None]
 
 
 def post(scorer: LeadScorer, content: Any, **query: str) -> tuple[int, dict[str, Any]]:
-    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    body = content if content is None or isinstance(content, bytes) else json.dumps(content).encode()
     status, answer, _ = handle(scorer, "POST", "/", query, body)
     return status, answer
 
@@ -42,13 +42,15 @@ def test_one_wrong_lead_refuses_the_batch_and_is_named(scorer: LeadScorer, lead:
     ("body", "status", "message"),
     [
         (b"", 400, "not JSON"),
-        (b"\xff\xfe", 400, "not JSON"),
+        (b'{"a": \xff', 400, "byte 6 is not UTF-8"),
+        (b'{"a": 1,\n  2}', 400, "line 2, column 3"),
+        (None, 400, "broke off or is wrongly chunked"),
         (b"[]", 400, "must be an object"),
-        (b'{"a": NaN}', 400, "NaN is not JSON"),
-        (b'{"a": 1, "a": 2}', 400, "given twice"),
+        (b'{"a": NaN}', 400, "NaN is no number there"),
+        (b'{"a": 1, "a": 2}', 400, "'a' given twice"),
         (b'{"a":' * 100_000, 400, "nested too deeply"),
-        (b'{"a": ' + b"9" * 5000 + b"}", 400, "not JSON"),
-        (b" " * (MAX_BYTES + 1), 413, "send fewer leads"),
+        (b'{"a": ' + b"9" * 5000 + b"}", 400, "a number of 5000 digits"),
+        (b" " * (MAX_BYTES + 1), 413, "more than 1,000,000 bytes"),
         (b"{}", 422, "is missing"),
         (b'{"leads": []}', 422, "at least one lead"),
         (b'{"leads": [1], "more": 1}', 422, "no other key"),
@@ -57,7 +59,9 @@ def test_one_wrong_lead_refuses_the_batch_and_is_named(scorer: LeadScorer, lead:
         (b'{"days_in_gap": 1e999}', 422, "is missing"),
     ],
 )
-def test_a_request_that_is_not_carried_out_says_why(scorer: LeadScorer, body: bytes, status: int, message: str) -> None:
+def test_a_request_that_is_not_carried_out_says_why(
+    scorer: LeadScorer, body: bytes | None, status: int, message: str
+) -> None:
     found, answer = post(scorer, body)
     assert (found, message in answer["error"]) == (status, True), answer
 

@@ -158,6 +158,12 @@ def test_a_version_that_is_not_one_is_refused(models: Path, version: str) -> Non
         load(models, version)
 
 
+@pytest.mark.parametrize("folder", ["gs://bucket", "gs://bucket/", "s3://bucket/production"])
+def test_an_address_that_holds_no_packages_is_refused(folder: str) -> None:
+    with pytest.raises(BadInput, match="give"):
+        LeadScorer(model_dir=folder)
+
+
 def test_what_does_not_exist_is_named(models: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="'v1-20240101-00000000' is not registered"):
         load(models, "v1-20240101-00000000")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from lead_scoring.errors import BadInput, Conflict, NotFound
-from lead_scoring.storage import ObjectStore
+from lead_scoring.storage import ObjectStore, open_store
+from lead_scoring.storage.local import LocalStore
 
 
 def test_what_was_written_is_read(store: ObjectStore) -> None:
@@ -119,3 +121,21 @@ def test_a_name_that_one_backend_cannot_hold_is_refused_by_both(store: ObjectSto
     for use in (store.read, store.exists, store.fetch, store.delete, lambda bad: store.write(bad, b"")):
         with pytest.raises(BadInput, match="object name"):
             use(name)
+
+
+def test_a_file_with_time_zero_exists(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.write("registry/a", b"old")
+    os.utime(tmp_path / "registry" / "a", (0, 0))
+    data, generation = store.read_generation("registry/a")
+    assert (data, generation > 0, store.exists("registry/a")) == (b"old", True, True)
+    with pytest.raises(Conflict):
+        store.write("registry/a", b"new", if_generation=0)
+    store.write("registry/a", b"new", if_generation=generation)
+    assert store.read("registry/a") == b"new"
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/models", "gs:/demo", "file:///tmp/models", "GS://bucket/models"])
+def test_an_address_of_another_kind_is_no_local_folder(address: str) -> None:
+    with pytest.raises(BadInput, match="is no folder and not gs://bucket/prefix"):
+        open_store(address)

@@ -19,6 +19,7 @@ from lead_scoring.scoring.scorer import LeadScorer
 MAX_BYTES = 1_000_000
 MAX_LEADS = 1_000
 MAX_REASONS = 20
+MAX_DIGITS = 400  # no float64 has more before the point; Python's own limit is 4,300
 
 Answer = tuple[int, dict[str, Any], dict[str, str]]  # status, JSON object, headers
 logger = logging.getLogger(__name__)
@@ -49,14 +50,14 @@ def handle(
     method: str,
     path: str,
     query: Mapping[str, str],
-    body: bytes,
+    body: bytes | None,
     description: Mapping[str, Any] | None = None,
 ) -> Answer:
     """Answer one request.
 
     :param path: ``/``, ``/healthz`` or ``/openapi.json``.
     :param query: ``missing`` and ``reasons`` as for ``score_lead``.
-    :param body: JSON in UTF-8.
+    :param body: JSON in UTF-8; None if it broke off or was no proper encoding.
     :param description: what ``/openapi.json`` answers; see :func:`describe`.
     """
     try:
@@ -103,32 +104,52 @@ def _options(query: Mapping[str, str]) -> dict[str, Any]:
     return {"missing": missing, "reasons": int(reasons)}
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def _parse(body: bytes | None) -> dict[str, Any]:
+    if body is None:
+        raise Refused(400, "the body broke off or is wrongly chunked; send it again as a whole")
     if len(body) > MAX_BYTES:
-        raise Refused(413, f"the body has {len(body)} bytes, at most {MAX_BYTES} are taken; send fewer leads")
+        raise Refused(413, f"the body has more than {MAX_BYTES:,} bytes; send fewer leads")
     try:
-        content = _decoder.decode(body.decode("utf-8"))
-    except RecursionError as error:
-        raise Refused(400, "the body is nested too deeply; send one object of features") from error
-    except ValueError as error:
-        raise Refused(400, f"the body is not JSON: {str(error)[:200]}") from error
+        content = read_json(body)
+    except BadInput as error:
+        raise Refused(400, f"the body {error}") from error
     if not isinstance(content, dict):
         raise Refused(400, 'the body must be an object of features, or {"leads": [...]}')
     return content
 
 
+def read_json(data: bytes) -> Any:
+    """The value in UTF-8 JSON, read strictly: no NaN, no key twice. :raises BadInput: what is wrong with it."""
+    try:
+        return _decoder.decode(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadInput(f"is not JSON: byte {error.start} is not UTF-8; send UTF-8") from error
+    except RecursionError as error:
+        raise BadInput("is nested too deeply; send one object of features") from error
+    except json.JSONDecodeError as error:
+        raise BadInput(f"is not JSON: syntax error at line {error.lineno}, column {error.colno}; correct it") from error
+
+
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON; leave the value null if it is unknown")
+    raise BadInput(f"is not JSON: {name} is no number there; leave the value null if it is unknown")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise BadInput(f"has a number of {len(digits)} digits; send at most {MAX_DIGITS}")
+    return int(digits)
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key is given twice in one object")
+        names = [name for name, _ in pairs]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise BadInput(f"has the key {twin[:40]!r} given twice in one object; give it once")
     return found
 
 
-_decoder = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_twins)
+_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer, object_pairs_hook=_no_twins)
 
 
 def _score(scorer: LeadScorer, options: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:

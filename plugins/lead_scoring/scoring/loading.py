@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
 from lead_scoring.history import EventLog, fold
@@ -58,9 +59,10 @@ def split_model_dir(model_dir: str) -> tuple[ObjectStore, ObjectStore]:
     """The store of the packages and the store one level up, which holds ``registry/``."""
     text = str(model_dir).rstrip("/")
     if text.startswith("gs://"):
+        if "/" not in text.removeprefix("gs://"):
+            raise BadInput(f"model_dir {model_dir!r} is a whole bucket; give gs://bucket/.../production")
         return open_store(text), open_store(text.rpartition("/")[0])
-    from pathlib import Path
-
+    open_store(text)  # refuses other kinds of address
     folder = Path(text).absolute()
     if not folder.is_dir():
         raise NotFound(f"model folder {folder} does not exist; give model_dir, the folder that holds manifest_<v>.json")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Protocol
+
+from lead_scoring.errors import BadInput
 
 
 class ObjectStore(Protocol):
@@ -50,10 +53,15 @@ class ObjectStore(Protocol):
 
 
 def open_store(uri: str | Path) -> ObjectStore:
-    """The store behind a folder path or ``gs://bucket/prefix``."""
+    """The store behind a folder path or ``gs://bucket/prefix``. :raises BadInput: another kind of address."""
     text = str(uri)
+    if not text.startswith("gs://") and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", text):
+        raise BadInput(f"storage address {text!r} is no folder and not gs://bucket/prefix; give one of these")
     if text.startswith("gs://"):
-        from lead_scoring.storage.gcs import GcsStore
+        try:
+            from lead_scoring.storage.gcs import GcsStore
+        except ModuleNotFoundError as error:  # the deployed function carries neither the module nor Google's client
+            raise BadInput(f"{text} cannot be read here ({error}); give a folder, or install the library") from error
 
         return GcsStore(text)
     from lead_scoring.storage.local import LocalStore

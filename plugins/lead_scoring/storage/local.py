@@ -54,7 +54,7 @@ class LocalStore:
         path = self._path(name)
         try:
             with path.open("rb") as stream:  # bytes and time of one inode, which nobody writes to any more
-                return stream.read(), os.fstat(stream.fileno()).st_mtime_ns
+                return stream.read(), _generation(os.fstat(stream.fileno()))
         except ABSENT:
             return b"", 0
         except OSError as error:
@@ -116,7 +116,7 @@ class LocalStore:
             return 0
         except OSError as error:
             raise self._failed("look for", name, error) from error
-        return found.st_mtime_ns if stat.S_ISREG(found.st_mode) else 0
+        return _generation(found) if stat.S_ISREG(found.st_mode) else 0
 
     def _replace(self, name: str, fill: Callable[[BinaryIO], None], if_generation: int | None) -> int:
         target = self._path(name)
@@ -187,6 +187,11 @@ class LocalStore:
         if error.errno in LASTING:
             return BadInput(f"{subject}; nothing was changed: check the folder's path, rights and mount")
         return Transient(f"{subject}; check the disk and try again")
+
+
+def _generation(found: os.stat_result) -> int:
+    """Never 0, which means "no such object": archives and image builders like to set the time to 0."""
+    return max(found.st_mtime_ns, 1)
 
 
 def _write_all(stream: BinaryIO, data: bytes) -> None:

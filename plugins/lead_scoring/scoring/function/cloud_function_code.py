@@ -38,7 +38,12 @@ DESCRIPTION = describe(json.loads((HERE / "openapi.json").read_text()), SCORER)
 @functions_framework.http
 def score_lead(request: flask.Request) -> flask.Response:
     """The document's request and response; GET /openapi.json describes the rest."""
-    body = b"" if request.method in {"GET", "HEAD"} else request.stream.read(MAX_BYTES + 1)
+    body: bytes | None = b""
+    if request.method not in {"GET", "HEAD"}:
+        try:
+            body = request.stream.read(MAX_BYTES + 1)
+        except Exception:  # noqa: BLE001 - each server has its own for a body that broke off or is wrongly chunked
+            body = None
     query = request.args if request.query_string else {}
     status, content, headers = handle(SCORER, request.method, request.path, query, body, DESCRIPTION)
     return flask.Response(ENCODER.encode(content), status, headers, mimetype="application/json")
