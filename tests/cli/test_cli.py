@@ -57,8 +57,8 @@ def test_every_command_explains_itself(capsys):
     seen = [" ".join(path) for path, _ in commands(parser())]
     expected = (
         "sample, features build, features audit, train, calibrate, release, registry list, registry show, "
-        "registry history, registry promote, registry rollback, registry reject, registry archive, verify, score, sync, "
-        "why, bench, doctor"
+        "registry history, registry promote, registry rollback, registry reject, registry archive, verify, "
+        "score, sync, why, bench, doctor"
     )
     assert set(expected.split(", ")) <= set(seen)
     for path, _ in commands(parser()):
