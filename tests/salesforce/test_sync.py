@@ -165,6 +165,15 @@ def test_a_converted_deleted_or_unknown_lead_is_closed_whatever_its_score(desk: 
     assert (retried.counts["accepted"], retried.counts["rejected"], retried.counts["sent_now"]) == (11, 2, 3)
 
 
+def test_closed_leads_do_not_hide_what_else_was_refused(desk: Desk) -> None:
+    desk.org.recycle(desk.ids[0])
+    desk.faults.set({"reject_rows": 1})
+    with pytest.raises(
+        CheckFailed, match="11 of 12 changed leads could not be written .11 x FIELD_CUSTOM_VALIDATION_EX"
+    ):
+        desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+
+
 def test_an_org_in_which_most_leads_are_closed_is_noticed_every_day(desk: Desk) -> None:
     for one in desk.ids[1:]:
         desk.org.convert(one)

@@ -1,6 +1,6 @@
 -- What Salesforce has of each lead, as far as the ledger knows: its last accepted row; and the digest of the value that
--- was refused since, if one was, with the code. That value stays parked until it changes; for some codes the lead does,
--- whatever its value (CLOSED_CODES in lead_scoring.salesforce.ledger).
+-- was refused since, if one was, with the code. That value stays parked until it changes. For some codes the lead is
+-- closed, whatever its value: CLOSED_CODES in lead_scoring.salesforce.ledger.
 WITH accepted AS (
   SELECT
     lead_id,

@@ -150,7 +150,8 @@ def judge(
     """
     changed, parked, leads = counts["changed"], counts["parked"], counts["leads"]
     closed = sum(entry["count"] for entry in problems if entry["code"] in ledger.CLOSED_CODES)
-    said = "; ".join(f"{entry['count']} x {entry['code']}" for entry in problems[:3])
+    failures = [entry for entry in problems if entry["code"] not in ledger.CLOSED_CODES]
+    said = "; ".join(f"{entry['count']} x {entry['code']}" for entry in failures[:3])
     groups = [(closed + counts["closed"], leads, "leads")]
     if not retried:
         groups.append((closed, changed, "changed leads"))
