@@ -77,6 +77,15 @@ def test_a_row_without_an_id_is_set_aside_in_a_dry_run_and_in_the_run(desk: Desk
     assert (tomorrow.counts["parked"], tomorrow.counts["changed"]) == (1, 0)
 
 
+def test_a_row_without_a_lead_is_counted_once_however_often_the_run_is_repeated(desk: Desk) -> None:
+    desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_rejected_share": 0.5})
+    table = score_rows(dict.fromkeys(desk.ids, 0.2) | {None: 0.5})
+    first, again = desk.sync(table), desk.sync(table)
+    assert {**again.counts, "sent_now": 12} == first.counts
+    found = status(warehouse=desk.warehouse, state=desk.state, config_folder=HOME / "include" / "config")
+    assert (found["runs"][0]["changed"], found["runs"][0]["set_aside"]) == (13, 1)
+
+
 def test_a_run_that_would_move_too_many_leads_waits_for_a_person(desk: Desk) -> None:
     desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
     desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_bucket_change_share": 0.3})

@@ -1,4 +1,5 @@
--- What became of each lead that one run wanted to change: the last of its tries. Rows without a lead all count.
+-- What became of each lead that one run wanted to change: the last of its tries. Rows without a lead are told apart by
+-- their value, so that a repeated run does not count them twice.
 SELECT
   lead_id,
   sequence,
@@ -10,6 +11,5 @@ SELECT
 FROM salesforce_sync_log
 WHERE run_key = @run_key
 QUALIFY
-  lead_id IS NULL
-  OR RANK() OVER (PARTITION BY lead_id ORDER BY sequence DESC) = 1
+  RANK() OVER (PARTITION BY lead_id, IF(lead_id IS NULL, payload_digest, NULL) ORDER BY sequence DESC) = 1
 ORDER BY lead_id, sequence, message

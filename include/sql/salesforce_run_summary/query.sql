@@ -1,4 +1,5 @@
--- One row a run: what became of the leads that it wanted to change. The last try of a lead counts.
+-- One row a run: what became of the leads that it wanted to change. The last try of a lead counts, as in
+-- salesforce_run_outcome.
 WITH last_tries AS (
   SELECT
     run_key,
@@ -11,8 +12,9 @@ WITH last_tries AS (
   FROM salesforce_sync_log
   WHERE TRUE  -- BigQuery wants one beside QUALIFY
   QUALIFY
-    lead_id IS NULL
-    OR ROW_NUMBER() OVER (PARTITION BY run_key, lead_id ORDER BY sequence DESC, payload_digest) = 1
+    RANK() OVER (
+      PARTITION BY run_key, lead_id, IF(lead_id IS NULL, payload_digest, NULL) ORDER BY sequence DESC
+    ) = 1
 )
 
 SELECT
