@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -185,6 +186,19 @@ def test_a_refreshed_intercept_keeps_the_policy_and_stops_on_findings(home, tmp_
     assert manifest["split"]["parts"]["recent"]["leads"] == pytest.approx(labelled.num_rows - 6000, abs=50)
     card = (production / f"model_card_{new['version']}.md").read_text()
     assert "The leak tripwire was not run: nothing was trained for this version." in card
+
+
+def test_scores_that_say_nothing_are_refused_after_the_tables_that_show_it(home, tmp_path, capsys):
+    generator = np.random.default_rng(2)
+    noise = {"raw_score": generator.random(1000), "target": (generator.random(1000) < 0.05).astype(int)}
+    pq.write_table(pa.table(noise), tmp_path / "noise.parquet")
+    status, tables, error = said(capsys, "calibrate", "--scores", str(tmp_path / "noise.parquet"))
+    assert status == 1
+    assert "no calibrator beats the constant base rate" in error
+    assert {row["method"] for row in tables["in_sample"]["rows"]} == {"isotonic", "platt"}
+    losses = {row["method"]: row["log_loss"] for row in tables["cross_fit"]["rows"]}
+    assert min(losses, key=losses.__getitem__) == "constant"
+    assert (tables["cross_fit"]["selected"], tables["cross_fit"]["resamples"]) == (None, 100)
 
 
 def test_a_backfill_materializes_every_day_of_the_range(home, capsys):

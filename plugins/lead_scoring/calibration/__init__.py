@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from lead_scoring.calibration.bucket_check import bucket_findings, bucket_table, unreachable
-from lead_scoring.calibration.compare import DOCUMENT, ONE_STANDARD_ERROR, RULES, Calibration, calibrate
+from lead_scoring.calibration.compare import (
+    DOCUMENT,
+    ONE_STANDARD_ERROR,
+    RULES,
+    Calibration,
+    NothingBeatsTheConstant,
+    calibrate,
+)
 from lead_scoring.calibration.refresh import refresh_intercept
 from lead_scoring.calibration.scores_file import calibrate_scores_file
 from lead_scoring.calibration.selftest import selftest
@@ -14,6 +21,7 @@ __all__ = [
     "ONE_STANDARD_ERROR",
     "RULES",
     "Calibration",
+    "NothingBeatsTheConstant",
     "bucket_findings",
     "bucket_table",
     "calibrate",

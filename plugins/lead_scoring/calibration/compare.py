@@ -12,14 +12,25 @@ from numpy.typing import NDArray
 from lead_scoring.calibration.cross_fit import CONSTANT, CrossFit, cross_fit
 from lead_scoring.calibration.document_rule import DOCUMENT_FITTERS, document_table
 from lead_scoring.calibration.selection import Selection, candidate_methods, select
-from lead_scoring.errors import BadInput
-from lead_scoring.evaluation import ece, ece_noise_floor, paired_bootstraps, skill, slope_intercept
+from lead_scoring.errors import BadInput, CheckFailed
+from lead_scoring.evaluation import ece, ece_noise_floor, paired_bootstraps, resamples_for, skill, slope_intercept
 from lead_scoring.model.calibrators import FITTERS, Calibrator, sigmoid
 from lead_scoring.settings import CalibrationSettings
 
 ONE_STANDARD_ERROR = "one_standard_error"
 DOCUMENT = "document"
 RULES = (ONE_STANDARD_ERROR, DOCUMENT)
+
+
+class NothingBeatsTheConstant(CheckFailed):
+    """No calibrator beats the constant; with the tables that show it.
+
+    :param in_sample: the document's table. :param cross_fit: the honest one, without a selected method.
+    """
+
+    def __init__(self, message: str, in_sample: dict[str, Any], cross_fit: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.in_sample, self.cross_fit = in_sample, cross_fit
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ def calibrate(
     :param margin: log-odds, shape (n,), checked (see ``inputs``).
     :param raw_score: its sigmoid as it was given, for the document's table; None: computed.
     :param rule: ``one_standard_error`` or ``document``; None: the setting.
-    :raises CheckFailed: no method beats the constant (``one_standard_error`` only).
+    :raises NothingBeatsTheConstant: no method does (``one_standard_error`` only).
     """
     rule = rule or settings.rule
     if rule not in RULES:
@@ -75,32 +86,41 @@ def calibrate(
         progress=progress,
     )
     considered = {name: fitted.losses[name] for name in (CONSTANT, *methods)}
+    best = min(methods, key=lambda name: float(considered[name].mean()))
     if rule == DOCUMENT:
         method = str(in_sample["selected"])
         reason = f"{method} has the lower Brier score on the leads it was fitted on (the document's rule, in sample)"
-        best = min(methods, key=lambda name: float(considered[name].mean()))
         selection = Selection(method, best, reason)
     else:
-        selection = select(considered)
+        try:
+            selection = select(considered)
+        except CheckFailed as error:
+            table = _cross_fit_table(fitted, target, best, None, methods, settings)
+            raise NothingBeatsTheConstant(str(error), in_sample, table) from None
     alternatives = {name: FITTERS[name](margin, target) for name in reported}
     return Calibration(
         calibrator=alternatives[selection.method],
         rule=rule,
         reason=selection.reason,
         in_sample=in_sample,
-        cross_fit=_cross_fit_table(fitted, target, selection, methods, settings),
+        cross_fit=_cross_fit_table(fitted, target, selection.best, selection.method, methods, settings),
         alternatives=alternatives,
         out_of_fold=fitted.first[selection.method],
     )
 
 
 def _cross_fit_table(
-    fitted: CrossFit, target: NDArray[np.int8], selection: Selection, methods: list[str], settings: CalibrationSettings
+    fitted: CrossFit,
+    target: NDArray[np.int8],
+    best: str,
+    selected: str | None,
+    methods: list[str],
+    settings: CalibrationSettings,
 ) -> dict[str, Any]:
     """Means over all repeats; slope, intercept and calibration error from the first repeat's out-of-fold scores."""
     floor = {"brier": float(fitted.squared[CONSTANT].mean()), "log_loss": float(fitted.losses[CONSTANT].mean())}
     # paired: both losses are of the same leads, so an interval shows the difference and not the leads
-    against = [fitted.losses[selection.best], fitted.losses[CONSTANT]]
+    against = [fitted.losses[best], fitted.losses[CONSTANT]]
     pairs = iter(
         paired_bootstraps(
             np.stack([losses - other for losses in fitted.losses.values() for other in against], axis=1),
@@ -133,7 +153,8 @@ def _cross_fit_table(
         "positives": int(target.sum()),
         "folds": fitted.folds,
         "repeats": fitted.repeats,
-        "best": selection.best,
-        "selected": selection.method,
+        "resamples": resamples_for(len(target), settings.bootstrap),
+        "best": best,
+        "selected": selected,
         "rows": rows,
     }

@@ -110,7 +110,7 @@ def _labelled(path: Path, label: str) -> Generator[Path, None, None]:
 
 
 def run_calibrate(options: argparse.Namespace) -> None:
-    from lead_scoring.calibration import calibrate_scores_file, selftest
+    from lead_scoring.calibration import NothingBeatsTheConstant, calibrate_scores_file, selftest
 
     settings = pipeline(options).settings.calibration
     if options.selftest:
@@ -129,7 +129,12 @@ def run_calibrate(options: argparse.Namespace) -> None:
     if not options.scores:
         raise BadInput("calibrate needs --scores FILE (columns raw_score and target), or --selftest")
     standing = Path(options.intercept_only) if options.intercept_only else None
-    report = calibrate_scores_file(options.scores, settings, options.rule, options.out, intercept_of=standing)
+    try:
+        report = calibrate_scores_file(options.scores, settings, options.rule, options.out, intercept_of=standing)
+    except NothingBeatsTheConstant as refused:
+        tables = {"in_sample": refused.in_sample, "cross_fit": refused.cross_fit, "selected": None}
+        emit(options, tables, lambda: _show_tables(tables))
+        raise
     emit(options, report, lambda: _show_calibration(report))
 
 
@@ -159,6 +164,13 @@ def _show_calibration(report: Mapping[str, Any]) -> None:
     if "refresh" in report:
         pairs(_flat(report["refresh"]))
         return
+    _show_tables(report)
+    print(f"\nselected: {report['selected']} (rule: {report['rule']})\n{report['reason']}")
+    for name in report.get("files", []):
+        print(f"written: {name}")
+
+
+def _show_tables(report: Mapping[str, Any]) -> None:
     inside, crossed = report["in_sample"], report["cross_fit"]
     print(f"in_sample: fitted and scored on the same {inside['n']:,} leads ({inside['positives']} conversions)")
     table(
@@ -172,7 +184,10 @@ def _show_calibration(report: Mapping[str, Any]) -> None:
         f"auc_roc {inside['auc_roc']:.4f}  auc_pr {inside['auc_pr']:.4f}  lift {inside['top_decile_lift']:.2f}"
         f"  base rate {inside['baseline_rate']:.2%}  top decile {inside['top_decile_rate']:.2%}"
     )
-    print(f"\ncross_fit: {crossed['folds']} folds x {crossed['repeats']}; differences to the best, with 95 % intervals")
+    print(
+        f"\ncross_fit: {crossed['folds']} folds x {crossed['repeats']}; differences to the best, with 95 % intervals "
+        f"({crossed['resamples']} resamples)"
+    )
     rows = []
     for row in crossed["rows"]:
         gap, noise = row["log_loss_over_best"], row["ece_noise_floor"]
@@ -188,9 +203,6 @@ def _show_calibration(report: Mapping[str, Any]) -> None:
         "method, brier, log_loss, skill, log loss over the best, slope, intercept at slope 1, ECE / its noise floor"
     )
     table(rows, header.split(", "))
-    print(f"\nselected: {report['selected']} (rule: {report['rule']})\n{report['reason']}")
-    for name in report.get("files", []):
-        print(f"written: {name}")
 
 
 def _interval(found: Mapping[str, float] | None, sign: str = "") -> str:
