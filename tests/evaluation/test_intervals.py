@@ -113,6 +113,9 @@ def test_leads_on_one_step_share_a_bin_although_a_millionth_ranks_them_and_close
     target = (generator.random(1000) < steps).astype(int)
     rows = evaluation.reliability(steps + 1e-6 * generator.random(1000), target)
     assert [row["leads"] for row in rows] == [300, 400, 300]
+    between = np.sort(np.r_[steps, 0.02, 0.1, 0.1])  # too few for bins of their own
+    rows = evaluation.reliability(between, np.r_[target, 0, 0, 1])
+    assert [row["leads"] for row in rows] == [301, 402, 300]
     dense = evaluation.reliability(0.01 + 1e-4 * np.arange(1000) / 1000, target)
     assert [row["leads"] for row in dense] == [100] * 10
 

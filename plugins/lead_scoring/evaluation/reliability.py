@@ -26,7 +26,11 @@ def wilson(positives: float, leads: float, z: float = Z95) -> tuple[float, float
 
 
 def _bins(probability: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
-    """Bin number of each lead: equal counts by rank, leads with one score, to within ``TIE``, in one bin."""
+    """Bin number of each lead: equal counts by rank, leads with one score, to within ``TIE``, in one bin.
+
+    Between two large steps a few leads may be left over: with less than half a bin they join the bin below, or the one
+    above at the lower end. A bin of two leads has an interval that says nothing.
+    """
     distinct, inverse, counts = np.unique(probability, return_inverse=True, return_counts=True)
     run = np.cumsum(np.r_[True, np.diff(distinct) > TIE]) - 1  # neighbours that lie within TIE of one another
     first = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
@@ -36,7 +40,16 @@ def _bins(probability: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
     size = np.bincount(group, weights=counts)
     middle = np.cumsum(size) - size / 2
     number = np.minimum((middle * bins / len(probability)).astype(np.int64), bins - 1)
-    return np.asarray(number[group][inverse], dtype=np.int64)
+    filled = np.bincount(number, weights=size, minlength=bins)
+    joined = np.arange(bins)
+    for low in range(bins):
+        if 0 < filled[low] < len(probability) / bins / 2 and filled[low] < filled.sum():
+            others = np.flatnonzero(filled)
+            near = others[others < low][-1] if (others < low).any() else others[others > low][0]
+            joined[joined == low] = near
+            filled[near] += filled[low]
+            filled[low] = 0
+    return np.asarray(joined[number][group][inverse], dtype=np.int64)
 
 
 def reliability(probability: ArrayLike, target: ArrayLike, bins: int = BINS) -> list[dict[str, Any]]:
