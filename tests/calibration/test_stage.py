@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import hashlib
 import json
 from pathlib import Path
 
@@ -94,6 +95,8 @@ def test_the_metadata_has_the_documents_keys_and_how_each_was_obtained(
         "n_calibration_samples", "feature_names",
     } <= set(metadata)  # fmt: skip
     assert metadata["how"]["brier_score"] == "holdout"
+    model = hashlib.sha256(trained["model.ubj"].read_bytes()).hexdigest()
+    assert metadata["belongs_to"]["model_sha256"] == model
     assert metadata["how"]["isotonic_brier"] == "in_sample"
     assert metadata["n_calibration_samples"] == 1000
     assert metadata["evaluation"]["n"] == 1000

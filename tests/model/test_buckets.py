@@ -70,3 +70,18 @@ def test_a_policy_that_cannot_be_computed_is_refused(
 def test_cuts_that_do_not_descend_are_refused() -> None:
     with pytest.raises(BadInput, match="must descend"):
         BucketPolicy("absolute", (0.3, 0.5, 0.7))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"name": "lift"}, "has no 'cuts'"),
+        ([], "has no 'name'"),
+        ({"name": "lift", "cuts": [0.2, 0.1]}, "must be three finite numbers"),
+        ({"name": "lift", "cuts": ["a", "b", "c"]}, "must be three finite numbers"),
+        ({"name": "lift", "cuts": [0.1, 0.2, 0.3]}, "must descend"),
+    ],
+)
+def test_a_policy_that_is_none_is_refused_where_it_is_read(data, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        BucketPolicy.from_dict(data)

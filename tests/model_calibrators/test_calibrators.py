@@ -127,3 +127,24 @@ def test_an_unknown_method_and_wrong_parameters_are_refused_with_what_is_known()
         calibrator_from_dict({"method": "venn"})
     with pytest.raises(BadInput, match="'platt' has wrong parameters"):
         calibrator_from_dict({"method": "platt", "slop": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([], "must be an object with a method"),
+        ({"method": "platt", "slope": "a", "intercept": 0.0}, "slope of calibrator 'platt' is 'a'; it must be finite"),
+        ({"method": "platt", "slope": float("nan"), "intercept": 0.0}, "slope of calibrator 'platt' is nan"),
+        ({"method": "platt", "slope": -2.0, "intercept": 0.0}, "slope of calibrator 'platt' is -2.0; it must be above"),
+        ({"method": "beta", "a": 1.0, "b": 0.0, "c": 0.0}, "b of calibrator 'beta' is 0.0; it must be above 0"),
+        ({"method": "intercept", "intercept": None}, "intercept of calibrator 'intercept' is None"),
+        ({"method": "isotonic", "margins": [0.0, 1.0], "values": [0.2, 0.1]}, "they must not fall"),
+        ({"method": "isotonic", "margins": [1.0, 0.0], "values": [0.1, 0.2]}, "they must rise"),
+        ({"method": "isotonic", "margins": [0.0, 1.0], "values": [0.1]}, "one value for each of the 2 margins"),
+        ({"method": "isotonic", "margins": [], "values": []}, "it must be finite numbers"),
+        ({"method": "isotonic", "margins": [0.0], "values": 0.1}, "it must be a list"),
+    ],
+)
+def test_what_is_no_rising_calibrator_is_refused_where_it_is_made(data, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        calibrator_from_dict(data)

@@ -81,6 +81,11 @@ def read_scores(path: Path) -> tuple[Floats, Any]:
     for name in ("raw_score", "target"):
         if name not in table.column_names:
             raise BadInput(f"scores file {path} has no column {name!r}; it has {table.column_names[:8]}")
+        if (copies := table.column_names.count(name)) > 1:
+            raise BadInput(f"scores file {path} has {copies} columns {name!r}; leave one of them")
+        kind = table.column(name).type
+        if pa.types.is_temporal(kind):
+            raise BadInput(f"{name} in {path} is of type {kind}; it must be numeric")
         if table.column(name).null_count:
             missing = table.column(name).null_count
             raise BadInput(f"{name} in {path} is empty in {missing} of {table.num_rows} rows; leave those leads out")

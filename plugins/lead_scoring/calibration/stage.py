@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -139,6 +140,13 @@ def calibrate_stage(
             "platt_log_loss": "in_sample",
         },
         "as_of": as_of.isoformat(),
+        "belongs_to": {
+            "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+            "note": (
+                "the latest candidate, whether it was released or refused; the table of a released version is "
+                "production/calibration_lookup_<version>.csv"
+            ),
+        },
         "feature_set": {"name": feature_set.name, "digest": feature_set.digest},
         "calibrator": calibrator.to_dict(),
         **facts,

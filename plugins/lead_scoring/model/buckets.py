@@ -75,8 +75,19 @@ class BucketPolicy:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> BucketPolicy:
-        very_hot, hot, warm = (float(cut) for cut in data["cuts"])
-        return cls(data["name"], (very_hot, hot, warm), data.get("base_rate"))
+        """:raises BadInput: a key is missing, or the cuts are not three falling numbers."""
+        for key in ("name", "cuts"):
+            if not isinstance(data, Mapping) or key not in data:
+                raise BadInput(f"bucket policy {data!r} has no {key!r}; it needs a name and three cuts")
+        cuts, name = data["cuts"], data["name"]
+        if (
+            not isinstance(cuts, list | tuple)
+            or len(cuts) != 3
+            or not all(isinstance(cut, int | float) and not isinstance(cut, bool) for cut in cuts)
+        ):
+            raise BadInput(f"bucket cuts {cuts!r} of policy {name!r} must be three finite numbers")
+        very_hot, hot, warm = (float(cut) for cut in cuts)
+        return cls(name, (very_hot, hot, warm), data.get("base_rate"))
 
 
 def freeze_policy(

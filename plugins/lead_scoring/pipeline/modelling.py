@@ -142,7 +142,8 @@ class Modelling(Clients):
             ),
         )  # fmt: skip
         self._stop_on(calibrated.figures.get("findings", []), accept_findings)
-        # A copy under the document's names for people to open. The metadata is last: it names what it belongs to.
+        # The latest candidate under the document's names, for people to open: also one that the gate refuses later. The
+        # metadata is last and names the model it belongs to by its SHA-256.
         for name in ("calibrated_model.pkl", "calibration_lookup_table.csv", "calibration_curves.png"):
             self.models.upload(calibrated.fetch(self.runs, name), f"calibrated/{name}")
         metadata = "calibration_metadata.json"

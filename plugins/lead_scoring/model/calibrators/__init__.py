@@ -34,7 +34,9 @@ FITTERS: Mapping[str, Callable[[ArrayLike, ArrayLike], Calibrator]] = {
 
 
 def calibrator_from_dict(data: Mapping[str, Any]) -> Calibrator:
-    """:raises BadInput: the method is unknown, or its parameters are not those of the method."""
+    """:raises BadInput: no calibrator, an unknown method, or parameters that are not those of a rising curve."""
+    if not isinstance(data, Mapping):
+        raise BadInput(f"calibrator is {data!r}; it must be an object with a method and its parameters")
     kind = CALIBRATORS.get(str(data.get("method")))
     if kind is None:
         raise BadInput(f"calibrator method {data.get('method')!r} is unknown; the methods are {list(CALIBRATORS)}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lead_scoring.errors import BadInput
 from lead_scoring.model.calibrators.logistic import Floats, raw_to_margin
 
 
@@ -20,6 +22,23 @@ class Calibrator(ABC):
     """
 
     method: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        """:raises BadInput: a parameter is not a finite number, or would turn the ranking round."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            numbers = value if isinstance(value, tuple) else (value,)
+            if not numbers or not all(_finite(number) for number in numbers):
+                raise BadInput(
+                    f"{item.name} of calibrator {self.method!r} is {value!r}; it must be finite numbers: fit it again"
+                )
+        self.check_rising()
+
+    def check_rising(self) -> None:  # noqa: B027
+        """:raises BadInput: the curve does not rise. Those with a slope or knots say more."""
+
+    def refuse(self, name: str, remedy: str) -> NoReturn:
+        raise BadInput(f"{name} of calibrator {self.method!r} is {getattr(self, name)!r}; {remedy}")
 
     @abstractmethod
     def apply(self, margin: ArrayLike) -> Floats:
@@ -41,6 +60,10 @@ class Calibrator(ABC):
         arguments = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
         arguments.pop("method", None)
         return cls(**arguments)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _plain(value: Any) -> Any:

@@ -33,6 +33,11 @@ class BetaCalibrator(Calibrator):
     c: float
     method: ClassVar[str] = "beta"
 
+    def check_rising(self) -> None:
+        for name in ("a", "b"):
+            if getattr(self, name) <= 0:
+                self.refuse(name, "it must be above 0: a calibrator does not turn the ranking round")
+
     def apply(self, margin: ArrayLike) -> Floats:
         values = np.asarray(margin, dtype=np.float64)
         return inside(sigmoid(-self.a * softplus(-values) + self.b * softplus(values) + self.c))

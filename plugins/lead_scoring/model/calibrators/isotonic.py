@@ -8,6 +8,7 @@ between 2.48 and 4.13 by the order of the input. Tilted, the ranking is that of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -27,6 +28,18 @@ class IsotonicCalibrator(Calibrator):
     values: tuple[float, ...]
     offset: float = 0.0
     method: ClassVar[str] = "isotonic"
+
+    def check_rising(self) -> None:
+        if not isinstance(self.margins, tuple) or not isinstance(self.values, tuple):
+            self.refuse("margins" if isinstance(self.values, tuple) else "values", "it must be a list of numbers")
+        if len(self.margins) != len(self.values):
+            self.refuse("values", f"it must have one value for each of the {len(self.margins)} margins")
+        if any(later <= earlier for earlier, later in pairwise(self.margins)):
+            self.refuse("margins", "they must rise")
+        if any(later < earlier for earlier, later in pairwise(self.values)):
+            self.refuse("values", "they must not fall: a calibrator does not turn the ranking round")
+        if self.values[0] < 0 or self.values[-1] > 1:
+            self.refuse("values", "they must be between 0 and 1")
 
     def apply(self, margin: ArrayLike) -> Floats:
         values = np.asarray(margin, dtype=np.float64)

@@ -32,6 +32,10 @@ class PlattCalibrator(Calibrator):
     intercept: float
     method: ClassVar[str] = "platt"
 
+    def check_rising(self) -> None:
+        if self.slope <= 0:
+            self.refuse("slope", "it must be above 0: a calibrator does not turn the ranking round")
+
     def apply(self, margin: ArrayLike) -> Floats:
         return inside(sigmoid(self.slope * np.asarray(margin, dtype=np.float64) + self.intercept))
 
