@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import json
 
 import numpy as np
@@ -84,6 +85,30 @@ def test_the_registry_shows_the_champion_and_how_it_came_there(home, capsys):
     events = said(capsys, "registry", "history")[1]
     assert [event["kind"] for event in events] == ["register", "promote"]
     assert events[1]["reason"] == "first"
+
+
+def test_the_history_for_people_names_the_champion_after_each_event_and_at_a_time(home, capsys):
+    version = said(capsys, "registry", "list")[1][0]["version_id"]
+    assert main(["registry", "history", "--at", "2999-01-01"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("  ")[-1] == "why"
+    assert "champion" in lines[0]
+    assert lines[2].count(version) == 2
+    assert lines[-1] == f"in production at 2999-01-01: {version}"
+    assert main(["registry", "history", "--at", "2001-01-01"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "in production at 2001-01-01: none"
+
+
+def test_a_models_folder_that_does_not_exist_is_no_empty_registry(home, capsys):
+    status, _, error = said(capsys, "registry", "list", "--models", str(home / "modles"))
+    assert (status, "modles does not exist" in error) == (2, True)
+
+
+@pytest.mark.parametrize(("data", "words"), [(b"\xff", "byte 0 is not UTF-8"), (b"[" * 100_000, "nested too deeply")])
+def test_bytes_on_stdin_that_are_no_lead_are_refused(home, capsys, monkeypatch, data, words):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    status, _, error = said(capsys, "score", "-")
+    assert (status, words in error, error.count("\n")) == (2, True, 1)
 
 
 def test_a_table_of_leads_is_scored_and_every_row_is_accounted_for(home, capsys):
@@ -253,6 +278,14 @@ def test_every_benchmark_has_a_quick_size():
         (["score", "not json"], 2, "is not JSON"),
         (["registry", "show", "v1-20240101-00000000"], 2, "v1-20240101-00000000"),
         (["registry", "promote", "v1-20240101-00000000", "--reason", "x"], 2, "v1-20240101-00000000"),
+        (["registry", "promote", "v1-20240101-00000000", "--reason", ""], 2, "v1-20240101-00000000"),
+        (["registry", "rollback", "--reason", "x"], 2, "no earlier champion"),
+        (["registry", "rollback", "--from", "v1-20240101-00000000", "--reason", "x"], 2, "not v1-20240101-00000000"),
+        (["registry", "reject", "v1-20240101-00000000", "--reason", "x"], 2, "v1-20240101-00000000"),
+        (["registry", "archive", "v1-20240101-00000000", "--reason", "x"], 2, "v1-20240101-00000000"),
+        (["registry", "history", "--at", "0900-01-01"], 2, "before the year 1000"),
+        (["registry", "list", "--models", "s3://bucket/models"], 2, "no folder and not gs://"),
+        (["score", '{"a": 1, "a": 2}'], 2, "'a' given twice"),
         (["features", "build", "--source", "/nowhere", "--as-of", AS_OF, "--out", "x"], 2, "/nowhere"),
         (["release", "--features", "/nowhere.parquet", "--as-of", AS_OF], 2, "/nowhere.parquet"),
         (["release", "--features", "x", "--as-of", "2999-01-01"], 2, "as_of is 2999-01-01"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lead_scoring.errors import BadInput
 from lead_scoring.history.events import Event
-from lead_scoring.history.state import State, fold
+from lead_scoring.history.state import State, fold, moment
 
 VERSIONS = [f"v1-20241221-{number:08x}" for number in range(3)]
 START = dt.datetime(2024, 12, 21, tzinfo=dt.UTC)
@@ -100,3 +101,15 @@ def test_any_sequence_of_commands_leaves_exactly_one_champion_and_the_statuses_o
     for number, event in enumerate(events, 1):
         assert Event.from_bytes(event.to_bytes(), "event") == event
         assert fold(events[:number]).entries.keys() <= state.entries.keys()
+
+
+@pytest.mark.parametrize("at", ["20241221", "2024-12-21", "2024-W51-6", dt.date(2024, 12, 21)])
+def test_a_day_however_it_is_written_means_its_end(at: str | dt.date) -> None:
+    assert moment(at) == "2024-12-21T23:59:59.999999Z"
+    assert moment("20241221T0600") == moment("2024-12-21T06:00:00Z") == "2024-12-21T06:00:00.000000Z"
+
+
+@pytest.mark.parametrize("at", ["0900-01-01", "0001-01-01T00:00+05:00", "9999-12-31T23:59-05:00", "yesterday", ""])
+def test_a_time_out_of_range_is_refused_by_name(at: str) -> None:
+    with pytest.raises(BadInput, match="give"):
+        moment(at)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -206,3 +209,69 @@ def test_one_lead_is_scored_without_pandas_sklearn_pyarrow_or_xgboost(models: Pa
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "message"),
+    [
+        ("days_in_gap", [1.0, "x", 2.0], r"'days_in_gap' is 'x', which is not a number \(row 1\)"),
+        ("days_in_gap", [1, 10**400, 2.0], r"'days_in_gap' is a number of more than 38 digits, .* \(row 1\)"),
+        ("days_in_gap", [1j, 2j, 3j], r"'days_in_gap' is of type complex.*, which is not a number \(row 0\)"),
+        ("lead_id", ["00Q0", 5, "00Q2"], r"lead_id is 5 \(row 1\); it must be text"),
+        ("lead_id", [1, 2, 3], "lead_id is of type int64 in the table; it must be text"),
+        (7, [1, 2, 3], "column 7 has a name that is not text"),
+    ],
+)
+def test_a_frame_with_a_cell_that_cannot_be_scored_names_it(
+    scorer: LeadScorer, name: str, cells: list[object], message: str
+) -> None:
+    frame = pd.DataFrame(random_matrix(3), columns=list(NAMES))
+    frame[name] = cells
+    with pytest.raises(BadInput, match=message):
+        scorer.score_batch(frame)
+
+
+def test_a_column_that_stands_twice_is_refused(scorer: LeadScorer) -> None:
+    frame = pd.DataFrame(random_matrix(3), columns=list(NAMES))
+    with pytest.raises(BadInput, match="column 'days_in_gap' stands in the table twice"):
+        scorer.score_batch(pd.concat([frame, frame[["days_in_gap"]]], axis=1))
+    ids = pa.array(["00Q1"])
+    table = pa.Table.from_arrays([ids, ids, *[pa.array([1.0])] * 12], names=["lead_id", "lead_id", *NAMES])
+    with pytest.raises(BadInput, match="lead_id stands in the table twice"):
+        scorer.score_batch(table)
+
+
+def test_numbers_of_several_kinds_in_one_column_are_numbers(scorer: LeadScorer) -> None:
+    frame = pd.DataFrame(random_matrix(3), columns=list(NAMES))
+    frame["firm_aum_pit"] = pd.Series([1, 10**12, None], dtype=object)
+    expected = [scorer.score_lead(as_lead(row))["margin"] for row in frame.astype(float).to_numpy()]
+    assert scorer.score_batch(frame)["margin"].tolist() == expected
+
+
+def test_a_lead_of_a_list_is_named_by_its_place(scorer: LeadScorer, lead: Lead) -> None:
+    for rows in (2, 3_000):
+        with pytest.raises(BadInput, match=f"lead {rows} of the list: feature 'current_firm_tenure_months' is missing"):
+            scorer.score_batch([lead] * rows + [{}])
+
+
+@pytest.mark.parametrize("reasons", ["2", 2.0, -1, True])
+def test_a_number_of_reasons_that_is_none_is_refused(scorer: LeadScorer, lead: Lead, reasons: Any) -> None:
+    with pytest.raises(BadInput, match="must be a whole number"):
+        scorer.score_lead(lead, reasons=reasons)
+
+
+def test_a_version_that_is_not_text_is_refused(models: Path) -> None:
+    with pytest.raises(BadInput, match="model_version is 5"):
+        LeadScorer(5, model_dir=str(models / "production"))  # type: ignore[arg-type]
+
+
+def test_reasons_come_with_lists_and_not_with_tables(scorer: LeadScorer, lead: Lead) -> None:
+    assert scorer.score_batch([lead], reasons=2) == [scorer.score_lead(lead, reasons=2)]
+    with pytest.raises(BadInput, match="give the rows as a list"):
+        scorer.score_batch(pa.table({name: [1.0] for name in NAMES}), reasons=2)
+
+
+def test_a_scorer_can_be_pickled_and_copied_and_scores_the_same(scorer: LeadScorer, lead: Lead) -> None:
+    expected = scorer.score_lead(lead, reasons=2)  # XGBoost is loaded now, and must not go along
+    for other in (pickle.loads(pickle.dumps(scorer)), copy.copy(scorer), copy.deepcopy(scorer)):  # noqa: S301 - our own
+        assert other.score_lead(lead, reasons=2) == expected

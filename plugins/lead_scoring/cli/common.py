@@ -103,7 +103,11 @@ def as_date(text: str, name: str) -> dt.date:
 
 def actor() -> str:
     """Who is recorded for what the command line changes."""
-    return f"{getpass.getuser()} (command line)"
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that no user has
+        name = f"uid {os.getuid()}"
+    return f"{name} (command line)"
 
 
 def emit(options: argparse.Namespace, data: Any, human: Callable[[], None]) -> None:

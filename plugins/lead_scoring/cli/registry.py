@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lead_scoring.cli.common import actor, add, add_models, emit, group, pairs, pipeline, table
+from lead_scoring.errors import NotFound
+from lead_scoring.storage.local import LocalStore
 
 
 def add_commands(commands: Any) -> None:
@@ -48,7 +50,11 @@ def add_commands(commands: Any) -> None:
 
 
 def run_list(options: argparse.Namespace) -> None:
-    entries = pipeline(options).registry.entries()
+    lines = pipeline(options)
+    if not isinstance(lines.models, LocalStore) or lines.models.root.is_dir():
+        entries = lines.registry.entries()[::-1]
+    else:  # the first release makes it, so elsewhere it may be absent
+        raise NotFound(f"models folder {lines.models.uri} does not exist; check --models, or run the first release")
 
     def human() -> None:
         if not entries:
@@ -75,10 +81,14 @@ def run_history(options: argparse.Namespace) -> None:
     events = pipeline(options).registry.history(at=options.at)
 
     def human() -> None:
-        table(
-            [(item["at"], item["kind"], item["version_id"], item["actor"], item["reason"]) for item in events],
-            ("when (UTC)", "event", "version", "who", "why"),
-        )
+        rows = []
+        for item in events:
+            forced = " (forced)" if (item["details"].get("gate") or {}).get("forced") else ""
+            kind, champion = item["kind"] + forced, item["champion"]
+            rows.append((item["at"], kind, item["version_id"], champion, item["actor"], item["reason"]))
+        table(rows, ("when (UTC)", "event", "version", "champion", "who", "why"))
+        if options.at:
+            print(f"in production at {options.at}: {events[-1]['champion'] or 'none' if events else 'none'}")
 
     emit(options, events, human)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ def add_commands(commands: Any) -> None:
 
 
 def run_score(options: argparse.Namespace) -> None:
+    from lead_scoring.scoring.http import read_json
+
     if bool(options.lead) == bool(options.batch) or bool(options.batch) != bool(options.out):
         raise BadInput("score needs either one lead as JSON, or --batch IN.parquet with --out OUT.parquet")
     lines = pipeline(options)
@@ -55,11 +57,11 @@ def run_score(options: argparse.Namespace) -> None:
         counts = lines.score_table(options.batch, options.out, version, lines.as_of(options.as_of, today()))
         emit(options, {"version": version, "out": str(options.out), **counts}, lambda: pairs(counts))
         return
-    text = Path("/dev/stdin").read_text() if options.lead == "-" else options.lead
+    data = sys.stdin.buffer.read() if options.lead == "-" else options.lead.encode("utf-8", "surrogateescape")
     try:
-        lead = json.loads(text)
-    except ValueError as error:
-        raise BadInput(f"lead {text[:60]!r} is not JSON ({error}); give feature names and numbers") from None
+        lead = read_json(data)
+    except BadInput as error:
+        raise BadInput(f"lead {data[:60]!r} {error}") from None
     result = lines.scorer(version).score_lead(lead)
     emit(options, result, lambda: pairs(result))
 

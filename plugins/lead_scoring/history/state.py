@@ -188,14 +188,25 @@ def moment(at: str | dt.date | dt.datetime) -> str:
     """A point in time as the events write it. A day alone means its end (UTC), so events of that day count.
 
     :param at: ISO text, a date, or a date-time; without an offset it is UTC.
-    :raises BadInput: the text is neither a day nor a time.
+    :raises BadInput: the text is neither a day nor a time, or it is at the ends of time.
     """
-    if isinstance(at, str):
-        try:
-            at = dt.date.fromisoformat(at) if len(at) == 10 else dt.datetime.fromisoformat(at)
-        except ValueError as error:
-            raise BadInput(f"time {at!r} cannot be read; give 2024-12-21 or 2024-12-21T06:00:00Z") from error
-    if not isinstance(at, dt.datetime):
-        at = dt.datetime.combine(at, dt.time.max)
-    at = at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at.astimezone(dt.UTC)
+    text = str(at)
+    try:
+        if isinstance(at, str):
+            at = _parsed(at)
+        if not isinstance(at, dt.datetime):
+            at = dt.datetime.combine(at, dt.time.max)
+        at = at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at.astimezone(dt.UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadInput(f"time {text!r} cannot be read; give 2024-12-21 or 2024-12-21T06:00:00Z") from error
+    if at.year < 1000:  # strftime writes such a year with fewer digits, and the events are compared as text
+        raise BadInput(f"time {text!r} is before the year 1000; give one like 2024-12-21T06:00:00Z")
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _parsed(text: str) -> dt.date | dt.datetime:
+    """A day first: date-time would read the day 20241221 as its midnight."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        return dt.datetime.fromisoformat(text)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
 from lead_scoring.history import EventLog, fold
@@ -53,6 +54,13 @@ class LoadedPackage:
     calibrator: Calibrator
     trees: Trees
     booster: bytes
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the compiled trees, which cannot be pickled; they are made again from the booster's file."""
+        return {name: value for name, value in vars(self).items() if name != "trees"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, trees=Trees(read_ubjson(state["booster"])))
 
 
 def split_model_dir(model_dir: str) -> tuple[ObjectStore, ObjectStore]:

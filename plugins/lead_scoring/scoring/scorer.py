@@ -51,6 +51,8 @@ class LeadScorer:
         *,
         manifest_digest: str | None = None,
     ) -> None:
+        if model_version is not None and not isinstance(model_version, str):
+            raise BadInput(f"model_version is {model_version!r}; give text like v1-20241221-2c391f0f, or None")
         packages, parent = split_model_dir(str(model_dir))
         if model_version and manifest_digest:  # the caller has asked the registry
             found: tuple[str, str | None] = model_version, manifest_digest
@@ -61,6 +63,7 @@ class LeadScorer:
     def _use(self, package: LoadedPackage, bucket_policy: BucketPolicy | Mapping[str, Any] | str | None) -> None:
         self.package = package
         self.model_version = package.version
+        self.manifest_digest = package.manifest_digest
         self.feature_names = package.spec.feature_names
         self.calibrator = package.calibrator
         self.calibrator_digest = sha256_bytes(canonical_json(dict(package.spec.calibrator)))[:16]
@@ -70,6 +73,13 @@ class LeadScorer:
         self.checks = LeadChecks(package.spec, package.version)
         self._booster: Booster | None = None
         self._tables: TableScorer | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For joblib, multiprocessing and copies: what it was made from; the rest is made again there."""
+        return {"package": self.package, "bucket_policy": self.bucket_policy}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._use(state["package"], state["bucket_policy"])
 
     @property
     def booster(self) -> Booster:
@@ -98,9 +108,12 @@ class LeadScorer:
         :param missing: ``refuse``, or ``document``: missing values count as 0, and ``zero_filled`` names them.
         :param reasons: how many of the largest contributions to the margin to add (needs XGBoost).
         :returns: the document's five keys; ``margin`` (log-odds); ``percentile`` (0 to 100, among leads the model was
-            not fitted on); ``lift`` (times the base rate); ``bucket_policy``; ``calibrator_digest``.
+            not fitted on); ``lift`` (times the base rate); ``bucket_policy``; ``calibrator_digest``;
+            ``manifest_digest``.
         :raises BadInput: a feature is missing, unknown, not a number or out of range.
         """
+        if type(reasons) is not int or reasons < 0:
+            raise BadInput(f"reasons={reasons!r} must be a whole number, 0 or more")
         if missing == "refuse":
             values, filled = self.checks.values(lead_features), None
         elif missing == "document":
@@ -112,7 +125,7 @@ class LeadScorer:
             result["zero_filled"] = filled
         if "lead_id" in lead_features:
             result["lead_id"] = lead_features["lead_id"]
-        if reasons > 0:
+        if reasons:
             result["reasons"] = self.booster.reasons(values, reasons)
         return result
 
@@ -130,6 +143,7 @@ class LeadScorer:
             "lift": score / self.base_rate if self.base_rate else None,
             "bucket_policy": self.bucket_policy.name,
             "calibrator_digest": self.calibrator_digest,
+            "manifest_digest": self.manifest_digest,
         }
 
     def percentile(self, margin: float) -> float | None:
@@ -139,26 +153,38 @@ class LeadScorer:
         return max(bisect_right(self.reference_margins, margin) - 1, 0) / 10
 
     def score_batch(
-        self, leads: Sequence[Mapping[str, Any]] | pd.DataFrame | pa.Table, *, missing: str = "refuse"
+        self, leads: Sequence[Mapping[str, Any]] | pd.DataFrame | pa.Table, *, missing: str = "refuse", reasons: int = 0
     ) -> list[dict[str, Any]] | pd.DataFrame | pa.Table:
         """Score many leads; the result is of the kind that was given, in the same order.
 
-        A table holds the features (either name), ``lead_id`` if it has one, and may hold the other columns of the
-        feature table. All leads are scored or none.
+        A table holds the features (either name), ``lead_id`` (text) if it has one, and may hold the other columns of
+        the feature table. All leads are scored or none.
 
+        :param missing: as for :meth:`score_lead`, for lists only; ``reasons`` likewise.
         :raises BadInput: a lead cannot be scored; the first such lead is named.
         """
         if isinstance(leads, list | tuple):
-            return self._score_list(leads, missing)
+            return self._score_list(leads, missing, reasons)
         if missing != "refuse":
             raise BadInput("missing='document' is for single leads and lists; fill a table before it is scored")
+        if reasons:
+            raise BadInput(f"reasons={reasons!r} is for single leads and lists; give the rows as a list of dicts")
         return self.tables.score(leads)
 
-    def _score_list(self, leads: Sequence[Mapping[str, Any]], missing: str) -> list[dict[str, Any]]:
-        if missing != "refuse" or len(leads) <= MAX_COMPILED_ROWS:
-            return [self.score_lead(lead, missing=missing) for lead in leads]
-        matrix = np.array([self.checks.values(lead) for lead in leads], dtype=np.float32)
-        results = [self._result(margin) for margin in self.booster.margins(matrix).tolist()]
+    def _score_list(self, leads: Sequence[Mapping[str, Any]], missing: str, reasons: int) -> list[dict[str, Any]]:
+        place = 0
+        try:
+            if missing != "refuse" or reasons or len(leads) <= MAX_COMPILED_ROWS:
+                results = []
+                for place, lead in enumerate(leads):  # noqa: B007 - the error names the place
+                    results.append(self.score_lead(lead, missing=missing, reasons=reasons))
+                return results
+            rows = []
+            for place, lead in enumerate(leads):  # noqa: B007 - the error names the place
+                rows.append(self.checks.values(lead))
+        except BadInput as error:
+            raise BadInput(f"lead {place} of the list: {error}") from error
+        results = [self._result(margin) for margin in self.booster.margins(np.array(rows, dtype=np.float32)).tolist()]
         for lead, result in zip(leads, results, strict=True):
             if "lead_id" in lead:
                 result["lead_id"] = lead["lead_id"]

@@ -101,6 +101,7 @@ class TableScorer:
             "lift": pa.array(scores / scorer.base_rate) if scorer.base_rate else pa.nulls(rows, pa.float64()),
             "bucket_policy": constant(scorer.bucket_policy.name, rows),
             "calibrator_digest": constant(scorer.calibrator_digest, rows),
+            "manifest_digest": constant(scorer.manifest_digest, rows),
         }
 
     def score(self, leads: pd.DataFrame | pa.Table | pa.RecordBatch) -> pd.DataFrame | pa.Table:
@@ -110,14 +111,49 @@ class TableScorer:
         if isinstance(leads, pa.Table):
             return self._score_arrow(leads)
         if type(leads).__module__.partition(".")[0] == "pandas":
-            table = pa.Table.from_pandas(leads, preserve_index=False)
-            scored = self._score_arrow(table).to_pandas()
+            scored = self._score_arrow(self._from_pandas(leads)).to_pandas()
             scored.index = leads.index
             return scored
         raise BadInput(f"leads are of type {type(leads).__name__}; give a list of dicts, a DataFrame or an Arrow table")
 
+    def _from_pandas(self, frame: pd.DataFrame) -> pa.Table:
+        """Column by column, so that a cell that no column can hold is named."""
+        names = list(frame.columns)
+        for name in names:
+            if not isinstance(name, str) or names.count(name) > 1:
+                problem = "stands in the table twice" if isinstance(name, str) else "has a name that is not text"
+                raise BadInput(f"column {name!r} {problem}; {self.scorer.checks.hint}")
+        columns = {}
+        for name in names:
+            try:
+                columns[name] = pa.Array.from_pandas(frame[name])
+            except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+                columns[name] = self._mixed_column(name, list(frame[name]), error)
+        return pa.table(columns)
+
+    def _mixed_column(self, name: str, cells: list[object], error: Exception) -> pa.Array:
+        """Numbers of several kinds, where all are numbers. :raises BadInput: names the first cell that is none."""
+        for feature, bounds in zip(self.scorer.package.spec.features, self.scorer.checks.bounds, strict=True):
+            if name in {feature.name, feature.column}:
+                values = [check_value(cell, bounds, nullable=True) for cell in cells]
+                for row, (_, problem) in enumerate(values):
+                    if problem:
+                        hint = self.scorer.checks.hint
+                        raise BadInput(f"feature {feature.name!r} {problem} (row {row}); {hint}") from error
+                return pa.array([value for value, _ in values], pa.float64())
+        if name == "lead_id":
+            for row, cell in enumerate(cells):
+                if not isinstance(cell, str) and cell is not None and cell == cell:
+                    raise BadInput(f"lead_id is {short(cell)} (row {row}); it must be text") from error
+        raise BadInput(f"column {name!r} of the table has cells of different kinds; leave it out") from error
+
     def _score_arrow(self, table: pa.Table) -> pa.Table:
         positions = self.positions(table.schema, strict=True)
+        ids = table.schema.get_all_field_indices("lead_id")
+        if len(ids) > 1:
+            raise BadInput("lead_id stands in the table twice; leave one out")
+        if ids and not _is_text(table.schema.field(ids[0]).type):
+            raise BadInput(f"lead_id is of type {table.schema.field(ids[0]).type} in the table; it must be text")
 
         def work(piece: tuple[int, pa.RecordBatch]) -> dict[str, pa.Array]:
             start, batch = piece
@@ -140,6 +176,12 @@ class TableScorer:
 def constant(text: str, rows: int) -> pa.DictionaryArray:
     """A column with one text in every row, four bytes a row or less."""
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int8)), pa.array([text]))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def threads() -> int:
