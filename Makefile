@@ -25,7 +25,7 @@ demo: setup  ## the main job, end to end (FEATURES=table.parquet brings a ready 
 	@$(BIN)/python -m sandbox.demo $(if $(FEATURES),--features "$(FEATURES)") $(if $(ACCEPT),--accept-findings "$(ACCEPT)")
 
 test: setup lint  ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup  ## ruff (with Airflow's rules), mypy on the library, the layer rules
 	@$(BIN)/ruff check .

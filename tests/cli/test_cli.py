@@ -17,7 +17,6 @@ from lead_scoring.cli import main, parser
 from lead_scoring.cli.operations import benchmarks
 from tests.salesforce.conftest import Desk, score_rows
 
-pytestmark = pytest.mark.xdist_group("command-line")
 AS_OF = "2024-12-21"
 
 

@@ -16,7 +16,7 @@ from sandbox import stack
 from sandbox.airflow_client import AirflowClient
 from sandbox.demo import prepare
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000), pytest.mark.xdist_group("real-scheduler")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 RELEASE, DAILY = "lead_scoring_release", "lead_scoring_daily"
 AS_OF = "2024-12-21"
