@@ -38,7 +38,7 @@ def print_summary(client: AirflowClient, dag_id: str, run_id: str, *, models: Pa
 
 def _performance(console: Console, figures: dict[str, Any]) -> None:
     performance = figures["performance"]
-    console.print(f"\nFigures ({figures['how']}; split {figures['split']['note']}):")
+    console.print(f"\nFigures ({figures['how']}; {figures['split']['note']}):")
     table = Table()
     for name in performance:
         table.add_column(name)
