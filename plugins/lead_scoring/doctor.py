@@ -69,7 +69,7 @@ def _warehouse(pipeline: Pipeline) -> Iterator[Check]:
 
 
 def _champion(pipeline: Pipeline) -> Iterator[Check]:
-    from lead_scoring.registry.package import check_placed
+    from lead_scoring.registry import check_placed
 
     version = pipeline.champion()
     entry = pipeline.registry.show(version)

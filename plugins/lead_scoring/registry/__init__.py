@@ -6,9 +6,9 @@ checks them; :func:`sign_package` vouches for them.
 
 from __future__ import annotations
 
-from lead_scoring.registry.package import Package, open_package, publish_package
+from lead_scoring.registry.package import Package, check_placed, open_package, publish_package
 from lead_scoring.registry.registry import Registry
 from lead_scoring.registry.signing import sign_package
 from lead_scoring.registry.verification import verify
 
-__all__ = ["Package", "Registry", "open_package", "publish_package", "sign_package", "verify"]
+__all__ = ["Package", "Registry", "check_placed", "open_package", "publish_package", "sign_package", "verify"]
