@@ -26,8 +26,8 @@ SHOWN = {"queued": "", "scheduled": "", "none": ""}  # states that tell a person
 
 def prepare(features: str) -> None:
     """Raw tables into the embedded warehouse, unless a ready feature table is brought."""
+    from lab.sample import write_sample
     from lead_scoring.pipeline import Pipeline
-    from lead_scoring.sample import write_sample
     from lead_scoring.settings import load_settings
 
     sample = laptop.state_folder() / "sample"

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lead_scoring.calibration import calibrate, selftest
+from lab.calibration_worlds import selftest
+from lead_scoring.calibration import calibrate
 from lead_scoring.calibration.cross_fit import CONSTANT, cross_fit, fold_numbers
 from lead_scoring.calibration.selection import candidate_methods, select
 from lead_scoring.errors import BadInput, CheckFailed

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import io
 import json
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -265,7 +266,7 @@ def test_the_sync_status_is_a_table_of_runs_and_of_what_one_could_not_write(home
 
 def test_every_benchmark_has_a_quick_size():
     for name in benchmarks():
-        run = importlib.import_module(f"lead_scoring.bench.{name}").run
+        run = importlib.import_module(f"lab.bench.{name}").run
         assert inspect.signature(run).parameters["quick"].default is False, name
 
 
@@ -324,3 +325,23 @@ def test_a_feature_table_that_cannot_be_used_is_named(home, tmp_path, capsys, ta
     assert "table.parquet" in error
     assert words in error
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bench", "all"],
+        ["sample", "--out", "nowhere"],
+        ["calibrate", "--selftest"],
+    ],
+)
+def test_without_lab_its_commands_say_what_is_missing(arguments, monkeypatch, capsys):
+    """As in the production image, which has no lab/."""
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "lab":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lab", None)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert "needs the folder lab/, which is not installed here" in captured.err
+    assert captured.err.count("\n") == 1

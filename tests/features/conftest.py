@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from lab.sample import write_sample
 from lead_scoring.catalog import Catalog, FeatureSet, load_catalog
 from lead_scoring.features import load_source, materialize
-from lead_scoring.sample import write_sample
 from lead_scoring.settings import Settings, load_settings
 from lead_scoring.stage import StageOutput
 from lead_scoring.warehouse.embedded import EmbeddedWarehouse

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from lab.gate_worlds import gate_selftest
 from lead_scoring.errors import BadInput
 from lead_scoring.model.calibrators import calibrator_from_dict, sigmoid
-from lead_scoring.packaging import gate, gate_release, gate_selftest
+from lead_scoring.packaging import gate, gate_release
 from lead_scoring.packaging.common_holdout import not_common
 from lead_scoring.settings import GateSettings, load_settings
 

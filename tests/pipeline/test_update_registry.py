@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lead_scoring.bench._races import register_small
+from lab.bench._races import register_small
 from lead_scoring.errors import CheckFailed
 from lead_scoring.pipeline import Pipeline
 from lead_scoring.settings import load_settings

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lead_scoring.bench._faults import attempt, with_file_size_limit, without_rights
-from lead_scoring.bench._races import race_counter, race_creations, race_registry, register_small, version_name
-from lead_scoring.bench.registry import cloud_storage, interfere, snapshot
+from lab.bench._faults import attempt, with_file_size_limit, without_rights
+from lab.bench._races import race_counter, race_creations, race_registry, register_small, version_name
+from lab.bench.registry import cloud_storage, interfere, snapshot
 from lead_scoring.registry import Registry
 from lead_scoring.storage import open_store
 

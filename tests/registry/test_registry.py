@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lead_scoring.errors import BadInput, CheckFailed, Conflict, NotFound
-from lead_scoring.history import REGISTRY_FILE, Event
+from lead_scoring.registry import REGISTRY_FILE, Event
 from lead_scoring.registry.package import open_package, publish_package
 from lead_scoring.registry.registry import Registry
 from lead_scoring.storage import ObjectStore

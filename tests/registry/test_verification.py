@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from lab import fuzz as fuzz_module
+from lab.damage import hostile
+from lab.fuzz import fuzz
 from lead_scoring.errors import BadInput, CheckFailed, LeadScoringError, NotFound
-from lead_scoring.history import REGISTRY_FILE
-from lead_scoring.registry import fuzz as fuzz_module
-from lead_scoring.registry import open_package, verify
-from lead_scoring.registry.damage import hostile
+from lead_scoring.registry import REGISTRY_FILE, open_package, verify
 from lead_scoring.registry.package import check_files
 from lead_scoring.registry.registry import Registry
 from lead_scoring.registry.signing import sign_package, signed_by
@@ -53,7 +53,7 @@ def test_an_unregistered_version_and_an_empty_registry_are_refused(store: Object
 
 def test_300_damaged_copies_are_refused_and_nothing_happens(store: ObjectStore, champion: str) -> None:
     before = {name: store.read(name) for name in store.list()}
-    report = verify(store, champion, fuzz=300, seed=1)["fuzz"]
+    report = fuzz(store, champion, 300, seed=1)
     assert (report["attempts"], report["refused"] + report["same"]) == (300, 300)
     assert (report["loaded"], report["side_effects"]) == (0, 0)
     assert 0 < report["same"] <= report["by_kind"]["registry_json"] + report["by_kind"]["flip"]
@@ -67,7 +67,7 @@ def test_the_fuzzer_reports_a_loader_that_does_not_check(store: ObjectStore, cha
 
     digest = open_package(store).manifest_digest
     with pytest.raises(CheckFailed, match="it loaded"):
-        verify(store, champion, fuzz=20, scorer=trusting)
+        fuzz(store, champion, 20, scorer=trusting)
 
 
 def test_the_fuzzer_reports_a_loader_that_believes_registry_json(store: ObjectStore, champion: str) -> None:
@@ -77,7 +77,7 @@ def test_the_fuzzer_reports_a_loader_that_believes_registry_json(store: ObjectSt
         return package.manifest_digest
 
     with pytest.raises(CheckFailed, match="of registry/registry.json"):
-        verify(store, champion, fuzz=200, scorer=believing)
+        fuzz(store, champion, 200, scorer=believing)
 
 
 def test_a_scorer_that_loads_other_bytes_than_the_registered_ones_is_noticed(store: ObjectStore, champion: str) -> None:
@@ -131,7 +131,7 @@ def test_the_fuzzer_notices_planted_code_that_runs(
 
     monkeypatch.setattr(fuzz_module, "load_everything", careless)
     with pytest.raises(CheckFailed, match="planted code was run"):
-        verify(store, champion, fuzz=40)
+        fuzz(store, champion, 40)
 
 
 @pytest.mark.parametrize("inside_model", [True, False])
@@ -201,7 +201,7 @@ def test_a_missing_file_and_a_swapped_file_are_named(store: ObjectStore, champio
 
 def test_a_negative_number_of_attempts_is_refused(store: ObjectStore, champion: str) -> None:
     with pytest.raises(BadInput, match="--fuzz is -1"):
-        verify(store, champion, fuzz=-1)
+        fuzz(store, champion, -1)
 
 
 def key_pair(folder: Path, who: str) -> tuple[Path, Path]:

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xgboost as xgb
 
-from lead_scoring.history import REGISTRY_FILE, EventLog, fold
 from lead_scoring.model import native
 from lead_scoring.model.buckets import BucketPolicy
 from lead_scoring.model.calibrators import PlattCalibrator
+from lead_scoring.registry import REGISTRY_FILE, EventLog, fold
 from lead_scoring.stage import sha256_bytes, sha256_file
 from lead_scoring.storage import open_store
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from lead_scoring.history.placed import champion_bytes
+from lead_scoring.registry.placed import champion_bytes
 from lead_scoring.scoring import LeadScorer, function_files
 from tests.scoring.small_package import build_package
 

@@ -8,7 +8,7 @@ import pytest
 import xgboost as xgb
 
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
-from lead_scoring.history.placed import champion_bytes
+from lead_scoring.registry.placed import champion_bytes
 from lead_scoring.scoring import LeadScorer
 from lead_scoring.scoring.trees import Trees
 from lead_scoring.scoring.ubjson import read_ubjson

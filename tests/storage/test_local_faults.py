@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lead_scoring.bench._faults import Outcome, attempt, count_boundaries, with_file_size_limit, without_rights
+from lab.bench._faults import Outcome, attempt, count_boundaries, with_file_size_limit, without_rights
 from lead_scoring.errors import BadInput, Transient
 from lead_scoring.storage import open_store
 from lead_scoring.storage.local import LEFT_OVER_SECONDS, LOCK_FILE, PRIVATE_FOLDER

@@ -13,7 +13,6 @@ from lead_scoring.calibration.compare import (
 )
 from lead_scoring.calibration.refresh import refresh_intercept
 from lead_scoring.calibration.scores_file import calibrate_scores_file
-from lead_scoring.calibration.selftest import selftest
 from lead_scoring.calibration.stage import calibrate_stage
 
 __all__ = [
@@ -28,6 +27,5 @@ __all__ = [
     "calibrate_scores_file",
     "calibrate_stage",
     "refresh_intercept",
-    "selftest",
     "unreachable",
 ]

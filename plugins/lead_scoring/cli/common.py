@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import getpass
+import importlib
 import json
 import os
 import tempfile
@@ -87,6 +88,21 @@ def org(lines: Pipeline) -> Any:
         return connect(lines.settings.salesforce, json.loads(login) if login else None)
     except json.JSONDecodeError as error:
         raise BadInput(f"${SALESFORCE_LOGIN} is not JSON ({error}); see `lead-scoring sync --help`") from None
+
+
+def lab(name: str, command: str) -> Any:
+    """A module of ``lab/``: benchmarks, sample data, damage, simulated worlds. It is no part of what is deployed.
+
+    :raises BadInput: the installation has no ``lab/``.
+    """
+    try:
+        return importlib.import_module(f"lab.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != "lab":
+            raise
+        raise BadInput(
+            f"`{command}` needs the folder lab/, which is not installed here; run it in a checkout after `make setup`"
+        ) from None
 
 
 def today() -> dt.date:

@@ -15,6 +15,7 @@ from lead_scoring.cli.common import (
     as_date,
     emit,
     group,
+    lab,
     pairs,
     pipeline,
     private_pipeline,
@@ -61,9 +62,7 @@ def add_commands(commands: Any) -> None:
 
 
 def run_sample(options: argparse.Namespace) -> None:
-    from lead_scoring.sample import write_sample
-
-    made = write_sample(options.out, leads=options.leads, seed=options.seed)
+    made = lab("sample", "lead-scoring sample").write_sample(options.out, leads=options.leads, seed=options.seed)
     rows = dict(made.counts)
     if options.load:
         pipeline(options).load_source(options.out)

@@ -18,6 +18,7 @@ from lead_scoring.cli.common import (
     add_feature_set,
     add_models,
     emit,
+    lab,
     pairs,
     pipeline,
     private_pipeline,
@@ -110,11 +111,12 @@ def _labelled(path: Path, label: str) -> Generator[Path, None, None]:
 
 
 def run_calibrate(options: argparse.Namespace) -> None:
-    from lead_scoring.calibration import NothingBeatsTheConstant, calibrate_scores_file, selftest
+    from lead_scoring.calibration import NothingBeatsTheConstant, calibrate_scores_file
 
     settings = pipeline(options).settings.calibration
     if options.selftest:
-        report = selftest(settings, sets=options.sets, progress=_progress)
+        worlds = lab("calibration_worlds", "lead-scoring calibrate --selftest")
+        report = worlds.selftest(settings, sets=options.sets, progress=_progress)
         rows = [
             (item["world"], item["leads"], item["mean_positives"], _counts(item["chosen"]), item["passed"])
             for item in report["worlds"]

@@ -8,8 +8,8 @@ import pkgutil
 from dataclasses import asdict
 from typing import Any
 
-from lead_scoring.cli.common import add, add_models, emit, pairs, pipeline, table, today
-from lead_scoring.errors import BadInput, CheckFailed
+from lead_scoring.cli.common import add, add_models, emit, lab, pairs, pipeline, table, today
+from lead_scoring.errors import CheckFailed
 
 
 def add_commands(commands: Any) -> None:
@@ -22,10 +22,12 @@ def add_commands(commands: Any) -> None:
 
 
 def benchmarks() -> list[str]:
-    """The modules of ``lead_scoring.bench``."""
-    import lead_scoring.bench
-
-    return sorted(item.name for item in pkgutil.iter_modules(lead_scoring.bench.__path__) if item.name[0] != "_")
+    """The modules of ``lab/bench``; none where ``lab/`` is not installed."""
+    try:
+        folder = importlib.import_module("lab.bench").__path__
+    except ModuleNotFoundError:
+        return []
+    return sorted(item.name for item in pkgutil.iter_modules(folder) if item.name[0] != "_")
 
 
 def run_doctor(options: argparse.Namespace) -> None:
@@ -43,9 +45,7 @@ def run_doctor(options: argparse.Namespace) -> None:
 
 def run_bench(options: argparse.Namespace) -> None:
     names = benchmarks() if options.name == "all" else [options.name]
-    if not names:
-        raise BadInput("there is no benchmark; lead_scoring.bench is empty")
-    results = {name: importlib.import_module(f"lead_scoring.bench.{name}").run(quick=options.quick) for name in names}
+    results = {name: lab(f"bench.{name}", "lead-scoring bench").run(quick=options.quick) for name in names or ["all"]}
 
     def human() -> None:
         for name, figures in results.items():

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.cli.common import actor, add, add_models, emit, group, pairs, pipeline, table
+from lead_scoring.cli.common import actor, add, add_models, emit, group, lab, pairs, pipeline, table
 from lead_scoring.errors import NotFound
+from lead_scoring.storage import ObjectStore
 from lead_scoring.storage.local import LocalStore
 
 
@@ -130,15 +131,19 @@ def run_verify(options: argparse.Namespace) -> None:
     from lead_scoring.registry import verify
     from lead_scoring.scoring import LeadScorer
 
+    def scorer(store: ObjectStore, version: str | None) -> str:
+        return LeadScorer(version, f"{store.uri}/production").package.manifest_digest
+
     lines = pipeline(options)
     report = verify(
         lines.models,
         options.version,
-        fuzz=options.fuzz,
-        seed=options.seed,
         keys=Path(lines.settings.location(lines.settings.storage.trusted_keys)),
-        scorer=lambda store, version: LeadScorer(version, f"{store.uri}/production").package.manifest_digest,
+        scorer=scorer,
     )
+    if options.fuzz:
+        fuzz = lab("fuzz", "lead-scoring verify --fuzz").fuzz
+        report["fuzz"] = fuzz(lines.models, options.version, options.fuzz, options.seed, scorer)
     emit(options, report, lambda: pairs(report))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from lead_scoring.packaging.gate import GateVerdict, gate, gate_release
-from lead_scoring.packaging.gate_selftest import gate_selftest
 from lead_scoring.packaging.package import package, version_of
 from lead_scoring.packaging.standing import recent_part, training_report_of
 
@@ -11,7 +10,6 @@ __all__ = [
     "GateVerdict",
     "gate",
     "gate_release",
-    "gate_selftest",
     "package",
     "recent_part",
     "training_report_of",

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lead_scoring.errors import BadInput, CheckFailed, Conflict, NotFound
-from lead_scoring.history import EventLog, fold
-from lead_scoring.history.placed import CHAMPION_FILE, champion_bytes
 from lead_scoring.model.native import VERSION, PackageManifest, check_version, package_files
+from lead_scoring.registry import EventLog, fold
+from lead_scoring.registry.placed import CHAMPION_FILE, champion_bytes
 from lead_scoring.stage import sha256_bytes, sha256_file
 from lead_scoring.storage import ObjectStore
 

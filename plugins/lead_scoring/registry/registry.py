@@ -18,10 +18,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lead_scoring.errors import BadInput, Conflict, LeadScoringError
-from lead_scoring.history.events import REGISTRY_FILE, Event, EventLog, derived_content
-from lead_scoring.history.state import Entry, State, fold, moment
 from lead_scoring.model.native import check_version
+from lead_scoring.registry.events import REGISTRY_FILE, Event, EventLog, derived_content
 from lead_scoring.registry.package import check_files, place_function, stored_manifest_digest
+from lead_scoring.registry.state import Entry, State, fold, moment
 from lead_scoring.storage import ObjectStore
 
 PERFORMANCE = ("test_auc_roc", "test_auc_pr", "top_decile_lift", "baseline_rate", "top_decile_rate")

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
-from lead_scoring.history import EventLog, fold
-from lead_scoring.history.placed import CHAMPION_FILE, read_champion
 from lead_scoring.model.calibrators import Calibrator, calibrator_from_dict
 from lead_scoring.model.native import (
     PackageManifest,
@@ -27,6 +25,8 @@ from lead_scoring.model.native import (
     read_scorer,
     version_id,
 )
+from lead_scoring.registry import EventLog, fold
+from lead_scoring.registry.placed import CHAMPION_FILE, read_champion
 from lead_scoring.scoring.trees import Trees
 from lead_scoring.scoring.ubjson import read_ubjson
 from lead_scoring.stage import sha256_bytes

@@ -10,21 +10,20 @@ from __future__ import annotations
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.errors import CheckFailed, LeadScoringError
-from lead_scoring.history import EVENTS, REGISTRY_FILE, EventLog, fold
+from lab.damage import Damage
+from lead_scoring.errors import BadInput, CheckFailed, LeadScoringError
 from lead_scoring.model.native import PackageManifest
-from lead_scoring.registry.damage import Damage
+from lead_scoring.registry import EVENTS, REGISTRY_FILE, EventLog, fold
 from lead_scoring.registry.package import check_files, manifest_object, object_name, open_package
 from lead_scoring.registry.unpickle import load_pickle
+from lead_scoring.registry.verification import Loader
 from lead_scoring.storage import ObjectStore
 from lead_scoring.storage.local import LocalStore
 
 REFUSED, SAME = "refused", "same"
-Loader = Callable[[ObjectStore, str | None], str]  # store and version (None: the champion) to SHA-256 of its manifest
 
 
 def fuzz(
@@ -38,6 +37,8 @@ def fuzz(
     :raises CheckFailed: a damaged copy loaded, had an effect, or failed with another error than ours; or the
         undamaged one did not load.
     """
+    if attempts < 0:
+        raise BadInput(f"--fuzz is {attempts}; give the number of damaged copies to try, 0 or more")
     with tempfile.TemporaryDirectory(prefix="lead-scoring-fuzz-") as folder:
         copy = LocalStore(Path(folder) / "models")
         canary = Path(folder) / "canary"

@@ -12,11 +12,11 @@ import pytest
 import xgboost
 from sklearn.model_selection import StratifiedKFold
 
+from lab.sample import write_sample
 from lead_scoring.catalog import load_catalog
 from lead_scoring.evaluation import auc_roc
 from lead_scoring.features import load_source
 from lead_scoring.features.materialization import query_parameters
-from lead_scoring.sample import write_sample
 from lead_scoring.settings import load_settings
 from lead_scoring.warehouse.embedded import EmbeddedWarehouse
 from lead_scoring.warehouse.sql import load_sql

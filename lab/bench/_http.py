@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.bench._scoring_model import BenchModel, leads
+from lab.bench._scoring_model import BenchModel, leads
 from lead_scoring.scoring import function_files
 
 CONNECTIONS = 8

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lead_scoring.errors import BadInput
-from lead_scoring.history.events import Event
-from lead_scoring.history.state import State, fold, moment
+from lead_scoring.registry.events import Event
+from lead_scoring.registry.state import State, fold, moment
 
 VERSIONS = [f"v1-20241221-{number:08x}" for number in range(3)]
 START = dt.datetime(2024, 12, 21, tzinfo=dt.UTC)

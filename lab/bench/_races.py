@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lead_scoring.errors import Conflict
-from lead_scoring.history import REGISTRY_FILE
 from lead_scoring.model.native import PackageManifest, package_files
+from lead_scoring.registry import REGISTRY_FILE
 from lead_scoring.registry.package import publish_package
 from lead_scoring.registry.registry import Registry
 from lead_scoring.stage import sha256_bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lead_scoring.packaging import gate_selftest
+from lab.gate_worlds import gate_selftest
 from lead_scoring.settings import load_settings
 
 SETS, QUICK_SETS = 100, 4

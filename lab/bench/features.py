@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lead_scoring.bench._feature_world import AS_OF, write_world
-from lead_scoring.bench._features_correlated import CORRELATED_SQL
+from lab.bench._feature_world import AS_OF, write_world
+from lab.bench._features_correlated import CORRELATED_SQL
 from lead_scoring.catalog import load_catalog
 from lead_scoring.features import load_source, materialize
 from lead_scoring.features.materialization import query_parameters

@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lab.sample.careers import FIRST_ADVISOR, NO_DAY, day, make_careers, make_records
+from lab.sample.firms import make_snapshots
+from lab.sample.write import to_arrow
 from lead_scoring.features.sources import SOURCE_TABLES
 from lead_scoring.lead_ids import complete_id
-from lead_scoring.sample.careers import FIRST_ADVISOR, NO_DAY, day, make_careers, make_records
-from lead_scoring.sample.firms import make_snapshots
-from lead_scoring.sample.write import to_arrow
 
 AS_OF = "2025-09-30"
 ADVISORS = 788_000

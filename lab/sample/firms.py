@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lead_scoring.sample.careers import FIRST_FIRM, firm_weights
+from lab.sample.careers import FIRST_FIRM, firm_weights
 
 
 def make_snapshots(random: np.random.Generator, *, firms: int, first_month: str, months: int) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lead_scoring.sample.write import write_sample
+    from lab.sample.write import write_sample
 
 __all__ = ["write_sample"]
 

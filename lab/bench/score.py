@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from lead_scoring.bench._http import http_figures
-from lead_scoring.bench._rivals import percentiles
-from lead_scoring.bench._scoring_model import BenchModel, build_model, leads
+from lab.bench._http import http_figures
+from lab.bench._rivals import percentiles
+from lab.bench._scoring_model import BenchModel, build_model, leads
 from lead_scoring.scoring import LeadScorer
 
 RIVALS = Path(__file__).with_name("_rivals.py")
@@ -130,7 +130,7 @@ def document_way(model: BenchModel, threads: int | None) -> tuple[Callable[[dict
 
 
 def rivals(model: BenchModel, count: int, work: Path) -> dict[str, Any]:
-    """What :mod:`lead_scoring.bench._rivals` measures in the environment that was named for it."""
+    """What :mod:`lab.bench._rivals` measures in the environment that was named for it."""
     python = os.environ.get("LEAD_SCORING_BENCH_PYTHON")
     if not python:
         reason = "set LEAD_SCORING_BENCH_PYTHON to an interpreter that has mlflow-skinny, onnxmltools and onnxruntime"

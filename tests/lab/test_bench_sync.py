@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lead_scoring.bench.sync import run
+from lab.bench.sync import run
 
 
 def test_the_benchmark_sends_everything_then_nothing_then_what_changed_and_takes_it_back() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from lab.sample import write_sample
 from lead_scoring.errors import BadInput
 from lead_scoring.lead_ids import valid_lead_ids
-from lead_scoring.sample import write_sample
 from lead_scoring.stage import sha256_file
 
 TABLES = {"leads.parquet", "employment_history.parquet", "firm_snapshots.parquet"}

@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lab.sample.careers import NO_DAY, day, make_careers, make_records
+from lab.sample.firms import make_snapshots
+from lab.sample.leads import make_leads, make_outcomes
+from lab.sample.trouble import dirty_leads, dirty_records, dirty_snapshots, late_departures
 from lead_scoring.errors import BadInput
-from lead_scoring.sample.careers import NO_DAY, day, make_careers, make_records
-from lead_scoring.sample.firms import make_snapshots
-from lead_scoring.sample.leads import make_leads, make_outcomes
-from lead_scoring.sample.trouble import dirty_leads, dirty_records, dirty_snapshots, late_departures
 from lead_scoring.stage import StageOutput
 
 NOTE = "synthetic data: made by `lead-scoring sample`, no person or firm in it is real"

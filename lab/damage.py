@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.history import EVENTS, REGISTRY_FILE, Event, fold
 from lead_scoring.model.native import PackageManifest, package_files
+from lead_scoring.registry import EVENTS, REGISTRY_FILE, Event, fold
 from lead_scoring.registry.package import PRODUCTION, manifest_object, object_name
 from lead_scoring.stage import sha256_bytes
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lead_scoring.sample.careers import NO_DAY, Careers, records
-from lead_scoring.sample.leads import SECONDS_PER_DAY, Outcomes
+from lab.sample.careers import NO_DAY, Careers, records
+from lab.sample.leads import SECONDS_PER_DAY, Outcomes
 
 LATE_SHARE_CONVERTED = 0.55
 LATE_SHARE_OTHERS = 0.03

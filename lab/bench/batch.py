@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.bench._scoring_model import AS_OF, build_model, leads, write_shard
-from lead_scoring.bench.score import document_way
+from lab.bench._scoring_model import AS_OF, build_model, leads, write_shard
+from lab.bench.score import document_way
 from lead_scoring.settings import load_settings
 
 ROUNDS = 2
@@ -71,7 +71,7 @@ def _payloads(names: Sequence[str], rows: list[list[float]]) -> list[dict[str, A
 
 
 def _measure(way: str, shard: Path, work: Path, version: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "lead_scoring.bench.batch", way, str(shard), str(work), version]
+    command = [sys.executable, "-m", "lab.bench.batch", way, str(shard), str(work), version]
     found = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     figures: dict[str, float] = json.loads(found.stdout.splitlines()[-1])
     return figures

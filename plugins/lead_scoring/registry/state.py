@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
-from lead_scoring.history.events import Event
+from lead_scoring.registry.events import Event
 
 STATUSES = ("staged", "production", "archived", "rejected")
 

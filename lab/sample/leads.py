@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from lab.sample.careers import FIRST_ADVISOR, NO_DAY, Careers, Days
 from lead_scoring.lead_ids import complete_id
-from lead_scoring.sample.careers import FIRST_ADVISOR, NO_DAY, Careers, Days
 
 OPEN_SHARE = 0.2
 BASE_RATE = 0.041

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.bench._faults import attempt, count_boundaries, on_small_disk
-from lead_scoring.bench._races import (
+from lab.bench._faults import attempt, count_boundaries, on_small_disk
+from lab.bench._races import (
     race_counter,
     race_creations,
     race_registry,
@@ -27,8 +27,8 @@ from lead_scoring.bench._races import (
     small_package,
     version_name,
 )
-from lead_scoring.history import REGISTRY_FILE
-from lead_scoring.registry import Registry, verify
+from lab.fuzz import fuzz as fuzz_package
+from lead_scoring.registry import REGISTRY_FILE, Registry
 from lead_scoring.settings import project_home
 from lead_scoring.storage import open_store
 
@@ -179,7 +179,7 @@ def fuzz(work: Path, damaged: int) -> dict[str, Any]:
         name = package_files(f"v1-20241221-{number:08x}")["pickle"]
         versions.append(register_small(str(work / "models"), work / "packages", number, {name: path.read_bytes()}))
     begin = time.perf_counter()
-    report = verify(open_store(work / "models"), versions[0], fuzz=damaged, seed=7)["fuzz"]
+    report = fuzz_package(open_store(work / "models"), versions[0], damaged, seed=7)
     return {**report, "seconds": round(time.perf_counter() - begin, 2)}
 
 
