@@ -98,7 +98,7 @@ def lab(name: str, command: str) -> Any:
     try:
         return importlib.import_module(f"lab.{name}")
     except ModuleNotFoundError as error:
-        if error.name != "lab":
+        if str(error.name).partition(".")[0] != "lab":
             raise
         raise BadInput(
             f"`{command}` needs the folder lab/, which is not installed here; run it in a checkout after `make setup`"
