@@ -50,8 +50,8 @@ def _step(margin: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 WORLDS = (
-    World("logistic truth, few leads", 1_739, _logistic, ("intercept", "platt"), ("isotonic",)),
-    World("logistic truth, many leads", 20_000, _logistic, ("platt",)),
+    World("logistic truth, few leads", 1_739, _logistic, ("shrunk_platt", "intercept", "platt"), ("isotonic",)),
+    World("logistic truth, many leads", 20_000, _logistic, ("shrunk_platt", "platt")),
     World("step truth, many leads", 20_000, _step, ("isotonic",)),
 )
 
@@ -101,7 +101,7 @@ def _one_set(job: tuple[int, int, int, CalibrationSettings]) -> tuple[str, int]:
     margin = generator.normal(0.0, 1.0, world.leads)
     target = (generator.random(world.leads) < world.truth(margin)).astype(np.int8)
     positives = int(target.sum())
-    methods = candidate_methods(positives, settings.isotonic_minimum_positives)
+    methods = candidate_methods(positives)
     fitted = cross_fit(
         margin, target, methods, folds=settings.folds, repeats=settings.repeats, seed=settings.seed + index
     )

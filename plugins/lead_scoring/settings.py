@@ -54,7 +54,6 @@ class FeatureSettings:
 @dataclass(frozen=True)
 class TrainingSettings:
     seed: int
-    calibration_share: float
     holdout_share: float
     search_trials: int
     bootstrap: int
@@ -69,7 +68,6 @@ class CalibrationSettings:
     seed: int
     bootstrap: int
     minimum_positives: int
-    isotonic_minimum_positives: int
 
 
 @dataclass(frozen=True)

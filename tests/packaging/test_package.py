@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -154,16 +155,22 @@ def test_the_card_has_the_documents_sections_and_says_how_each_figure_was_obtain
         "Leak Audit and Findings", "Release Gate", "Limitations", "Maintenance", "Provenance", "Version History",
     ):  # fmt: skip
         assert f"\n## {section}\n" in card
-    assert "Holdout: leads that neither the booster nor the calibrator saw" in card
+    assert "Holdout: leads that neither the model nor the calibrator saw" in card
     assert "in sample" in card
     assert "accepted: better than the constant" in card
     assert "v1-20241120-00000000" in card
     assert "20241221-00c0ffee" in card
     assert " to 2024-" in card
-    assert "Obtained from: calibration leads, whose scores are in sample, and holdout leads." in card
+    assert (
+        "Obtained from: leads before the holdout, by margins of models that did not see them, and holdout leads."
+        in card
+    )
     assert "nan" not in card.lower().split()
     assert "None" not in card
     assert "the highest reference score is 0." in card
+    assert "Tied within the top decile: 0.00 % of its leads" in card or "Tied within the top decile: 0.00%" in card
+    assert "Algorithm:** logistic regression on quantile ranks; the XGBoost boosters were fitted too" in card
+    assert re.search(r"lift below 2.5x, when the upper end of its interval is below too .here .*: not raised", card)
     assert "{" not in card.replace("{\n", "").replace('{ "', "")
 
 

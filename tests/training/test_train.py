@@ -18,8 +18,9 @@ from lead_scoring.errors import BadInput
 from lead_scoring.evaluation import auc_roc, constant_log_loss, log_loss
 from lead_scoring.model.calibrators import fit_platt
 from lead_scoring.training import train
-from lead_scoring.training.baselines import compare
-from lead_scoring.training.search import constant_loss
+from lead_scoring.training.families import choose_family
+from lead_scoring.training.search import constant_losses, platt_losses
+from lead_scoring.training.split import stratified_folds
 
 AS_OF = dt.date(2024, 12, 21)
 
@@ -35,25 +36,26 @@ def _report(output) -> dict:
     return json.loads(output.files["training_report.json"].read_text())
 
 
-def test_the_parts_follow_one_another_in_time_with_a_gap_of_the_label_window(
+def test_the_holdout_follows_in_time_with_a_gap_of_the_label_window(
     feature_table, feature_set, training_settings, tmp_path
 ) -> None:
     output = _train([feature_table(3000)], feature_set, training_settings, tmp_path / "work")
     assert output.figures["split"] == "time_ordered"
     scores = pq.read_table(output.files["scores.parquet"])
     ends = {}
-    for name in ("train", "calibration", "holdout"):
+    for name in ("calibration", "holdout"):
         dates = scores.filter(pc.equal(scores["split"], name))["pit_date"].to_pylist()
         ends[name] = (min(dates), max(dates))
-    assert (ends["calibration"][0] - ends["train"][1]).days > 30
     assert (ends["holdout"][0] - ends["calibration"][1]).days > 30
     assert scores.num_rows + output.counts["gap_leads"] == 3000
     assert output.counts["holdout_leads"] == pytest.approx(600, abs=20)
     parts = _report(output)["split"]["parts"]
     assert parts["holdout"]["first"] == ends["holdout"][0].isoformat()
+    assert parts["train"] == parts["calibration"]  # every lead before the holdout calibrates, by cross-fitting
+    assert output.counts["gap_leads"] == pytest.approx(180, abs=60)  # one gap of 31 days in 500
 
 
-def test_equal_inputs_give_equal_bytes_and_another_seed_gives_another_model(
+def test_equal_inputs_give_equal_bytes_and_another_seed_gives_another_search(
     feature_table, feature_set, training_settings, tmp_path
 ) -> None:
     table = feature_table()
@@ -62,7 +64,7 @@ def test_equal_inputs_give_equal_bytes_and_another_seed_gives_another_model(
     other = _train([table], feature_set, dataclasses.replace(training_settings, seed=7), tmp_path / "other")
     for name in one.files:
         assert one.files[name].read_bytes() == two.files[name].read_bytes(), name
-    assert one.files["model.ubj"].read_bytes() != other.files["model.ubj"].read_bytes()
+    assert _report(one)["search"] != _report(other)["search"]
     assert one.figures == two.figures
 
 
@@ -86,7 +88,7 @@ def test_without_dates_the_part_of_a_lead_is_fixed_whatever_else_the_table_holds
     assert len(parts[1]) == 2200
     assert parts[0].items() <= parts[1].items()
     assert _report(one)["split"]["rule"] == _report(two)["split"]["rule"] == {
-        "method": "lead_hash", "key": "lead_id", "seed": 42, "shares": {"calibration": 0.2, "holdout": 0.2},
+        "method": "lead_hash", "key": "lead_id", "seed": 42, "shares": {"holdout": 0.2},
     }  # fmt: skip
 
 
@@ -173,11 +175,8 @@ def test_a_given_holdout_judges_and_is_not_learned_from(
     held = pq.read_table(output.files["holdout.parquet"])
     assert held["lead_id"].to_pylist() == pq.read_table(holdout)["lead_id"].to_pylist()
     assert "a table of its own" in output.figures["split_note"]
-    assert set(pq.read_table(output.files["scores.parquet"])["split"].to_pylist()) == {
-        "train",
-        "calibration",
-        "holdout",
-    }
+    scores = pq.read_table(output.files["scores.parquet"])
+    assert scores["split"].to_pylist() == ["calibration"] * 1500 + ["holdout"] * 400
 
 
 def test_the_model_is_read_by_the_names_of_the_feature_set_and_its_margins_are_those_in_the_file(
@@ -207,7 +206,12 @@ def test_the_report_holds_search_baselines_importance_segments_and_golden_leads(
     weights = {row["name"]: row["parameters"]["scale_pos_weight"] for row in report["search"]["candidates"]}
     assert weights["trial 1"] == 1.0
     assert weights["trial 2"] > 1.0
-    assert [row["model"] for row in report["baselines"]["rows"]] == ["booster", "logistic regression", "constant"]
+    assert [row["model"] for row in report["baselines"]["rows"]] == [
+        "logistic regression",
+        "average",
+        "booster",
+        "constant",
+    ]
     assert report["importance"]["top_features"][0] == "tenure"
     assert report["importance"]["permutation"][0]["feature"] == "tenure"
     assert any(row["segment"] == "is_mobile" for row in report["segments"]["rows"])
@@ -218,30 +222,90 @@ def test_the_report_holds_search_baselines_importance_segments_and_golden_leads(
     assert set(report["libraries"]) == {"numpy", "scikit-learn", "xgboost"}
 
 
-def test_a_linear_world_is_won_by_the_logistic_regression_and_the_report_says_so(
+def test_a_linear_world_ships_the_logistic_regression_and_reports_xgboost(
     feature_table, feature_set, training_settings, tmp_path
 ) -> None:
-    """400 leads learn no trees, but a line."""
-    settings = dataclasses.replace(training_settings, search_trials=0)
     holdout = feature_table(4000, seed=11, name="holdout.parquet", effect=2.0)
-    report = _report(
-        _train([feature_table(400, effect=2.0)], feature_set, settings, tmp_path / "work", holdout_files=[holdout])
+    output = _train(
+        [feature_table(1500, effect=2.0)], feature_set, training_settings, tmp_path / "work", holdout_files=[holdout]
     )
-    assert report["baselines"]["best"] == "logistic regression"
+    report = _report(output)
+    assert report["chosen"] == report["family"]["chosen"] == "logistic regression"
     assert "logistic regression" in report["baselines"]["sentence"]
+    rows = {row["model"]: row for row in report["baselines"]["rows"]}
+    assert set(rows) == {"logistic regression", "average", "booster", "constant"}
+    assert rows["booster"]["auc_roc"] > 0.7
+    # every lead of the shipped model is a sum of one step function a feature
+    assert len(_trees(output)) == len(feature_set.names)
 
 
-def test_cross_fitted_figures_hold_no_fit_on_the_leads_they_judge() -> None:
+def test_a_world_of_interactions_ships_what_has_boosters(feature_set, training_settings, tmp_path) -> None:
+    generator = np.random.default_rng(4)
+    n = 6000
+    first, second, noise = generator.normal(size=(3, n))
+    target = (generator.random(n) < np.where(first * second > 0, 0.25, 0.02)).astype(np.int64)  # no line sees it
+    table = pa.table({
+        "lead_id": [f"lead-{row}" for row in range(n)],
+        "pit_date": pa.array([dt.date(2023, 7, 1) + dt.timedelta(row % 500) for row in range(n)], pa.date32()),
+        "target": target,
+        "tenure": first,
+        "gap_days": second,
+        "noise": noise,
+        "is_mobile": np.zeros(n),
+    })
+    pq.write_table(table, tmp_path / "train.parquet")
+    settings = dataclasses.replace(training_settings, search_trials=3)
+    output = _train([tmp_path / "train.parquet"], feature_set, settings, tmp_path / "work")
+    report = _report(output)
+    assert report["chosen"] in {"average", "booster"}
+    losses = report["family"]["log_loss"]
+    assert losses[report["chosen"]] < losses["logistic regression"] - 0.01
+    assert len(_trees(output)) > 20
+
+
+def test_the_family_is_the_preferred_one_within_one_standard_error_of_the_best() -> None:
+    generator = np.random.default_rng(0)
+    common = generator.gamma(0.5, size=4000)
+
+    def losses(**worse: float) -> dict[str, np.ndarray]:
+        return {name: common + shift + generator.normal(0, 0.1, 4000) for name, shift in worse.items()}
+
+    equal = {"logistic regression": 0.0, "average": 0.0, "booster": 0.0}
+    assert choose_family(losses(**equal))[0] == "logistic regression"
+    assert choose_family(losses(**{**equal, "logistic regression": 0.02}))[0] == "average"  # stability counts
+    name, reason = choose_family(losses(**{**equal, "logistic regression": 0.02, "average": 0.02}))
+    assert name == "booster"
+    assert "lowest cross-fitted log loss" in reason
+
+
+def test_another_seed_moves_no_lead_to_another_fold_and_changes_a_linear_model_in_nothing(
+    feature_table, feature_set, training_settings, tmp_path
+) -> None:
+    table = feature_table(2500, effect=2.0)
+    outputs = [
+        _train([table], feature_set, dataclasses.replace(training_settings, seed=seed), tmp_path / str(seed))
+        for seed in (1, 2)
+    ]
+    assert outputs[0].figures["chosen"] == "logistic regression"
+    one, two = (output.files["scores.parquet"].read_bytes() for output in outputs)
+    assert one == two
+
+
+def _trees(output) -> list:
+    booster = xgb.Booster(model_file=str(output.files["model.ubj"]))
+    return booster.get_dump()
+
+
+def test_cross_fitted_losses_hold_no_fit_on_the_leads_they_judge() -> None:
     """Margins of pure noise: a fit on the judged leads themselves would beat the constant, one on others does not."""
     better = np.zeros(2)
     for seed in range(40):
         generator = np.random.default_rng(seed)
         margin, target = generator.normal(size=400), (generator.random(400) < 0.1).astype(np.int8)
-        noise = {"booster": margin}
-        rows = compare(noise, target, noise, target, constant=0.1, resamples=20, seed=seed, how="cross_fit")["rows"]
-        loss = {row["model"]: row["log_loss"] for row in rows}
+        folds = stratified_folds(target, 5, seed)
+        loss = platt_losses(margin, target, folds).mean()
         flattered = log_loss(fit_platt(margin, target).apply(margin), target)
-        better += [loss["booster"] < loss["constant"], flattered < constant_log_loss(target.mean())]
+        better += [loss < constant_losses(target, folds).mean(), flattered < constant_log_loss(target.mean())]
     assert better[1] >= 20  # the other half ranks the wrong way round, which a calibrator does not turn
     assert better[0] <= better[1] / 2
 
@@ -250,7 +314,7 @@ def test_the_constant_of_the_search_is_the_rate_of_the_other_folds() -> None:
     target = np.array([1, 0, 0, 0, 1, 1, 0, 0], dtype=np.int8)
     folds = [(np.arange(4, 8), np.arange(4)), (np.arange(4), np.arange(4, 8))]
     expected = (log_loss(np.full(4, 0.5), target[:4]) + log_loss(np.full(4, 0.25), target[4:])) / 2
-    assert constant_loss(target, folds) == pytest.approx(expected)
+    assert constant_losses(target, folds).mean() == pytest.approx(expected)
 
 
 def _changed(path: Path, change) -> Path:

@@ -12,8 +12,8 @@ from lead_scoring.calibration.compare import (
     calibrate,
 )
 from lead_scoring.calibration.refresh import refresh_intercept
+from lead_scoring.calibration.release import calibrate_stage
 from lead_scoring.calibration.scores_file import calibrate_scores_file
-from lead_scoring.calibration.stage import calibrate_stage
 
 __all__ = [
     "DOCUMENT",

@@ -11,6 +11,9 @@ from lead_scoring.evaluation import wilson
 from lead_scoring.model.buckets import BUCKETS, BucketPolicy
 from lead_scoring.settings import BucketSettings
 
+EMPTY = "bucket_empty"
+EMPTY_TWICE = "buckets_empty"
+FALSE_STOPS = 0.025  # of honest releases, over the three cuts together
 DEGENERATE = "bucket_degenerate"
 CUT_SAYS_NOTHING = "bucket_cut_says_nothing"
 WORSE = "bucket_worse_than_next"
@@ -58,9 +61,10 @@ def bucket_findings(
     """What stops a release, and what is only said.
 
     Stopping, unless ``buckets.on_degenerate`` is ``warn``: more than ``max_share_in_one`` of the leads in one bucket; a
-    cut above which leads convert no better than below it; a bucket that converts worse than the next one beyond noise
-    (their 95 % intervals do not touch). A bucket that converts no better than the next one within noise stops a release
-    if ``buckets.on_not_better`` is ``refuse``. Said only: a better bucket whose interval overlaps that of the next one,
+    cut above which leads convert no better than below it, beyond noise; a bucket that converts worse than the next one
+    beyond noise (their 95 % intervals do not touch); two buckets above Cold without a lead. A bucket that converts no
+    better than the next one within noise stops a release if ``buckets.on_not_better`` is ``refuse``. Said only: one
+    empty bucket; a cut that says nothing, within noise; a better bucket whose interval overlaps that of the next one,
     which is the rule and not the exception with some 70 conversions.
 
     Neighbours are buckets with leads: an empty one between two others has no rate to compare.
@@ -84,7 +88,14 @@ def bucket_findings(
             ),
             "figures": {"share": fullest["share"], "highest_score": float(np.max(scores)), "cuts": list(policy.cuts)},
         })
-    findings += _cuts_that_say_nothing(policy, scores, target)
+    for cut in _cuts_that_say_nothing(policy, scores, target):
+        (findings if cut["figures"]["by_chance"] < FALSE_STOPS / len(policy.cuts) else warnings).append(cut)
+    empty = _empty(policy, rows)
+    warnings += empty
+    if len(empty) > 1 and not findings:  # one of the findings above says it already
+        names = " and ".join(item["subject"] for item in empty)
+        message = f"{names} have no lead: the day's list has no top; use --bucket-policy capacity or retrain"
+        findings.append({"code": EMPTY_TWICE, "subject": names, "message": message, "figures": {"empty": len(empty)}})
     filled = [row for row in rows if row["leads"]]
     for upper, lower in zip(filled, filled[1:], strict=False):
         if (found := _neighbours(upper, lower)) is None:
@@ -96,10 +107,31 @@ def bucket_findings(
     return findings, warnings
 
 
+def _empty(policy: BucketPolicy, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One entry for each bucket above Cold that no reference lead is in."""
+    return [
+        {
+            "code": EMPTY,
+            "subject": row["bucket"],
+            "message": f"{row['bucket']} is empty: no reference lead lies between its cut and the next better one "
+            f"(from {row['from_score']:.4f}); see the bucket policies in docs/model.md",
+            "figures": {"from_score": row["from_score"], "policy": policy.name},
+        }
+        for row in rows[:-1]
+        if not row["leads"]
+    ]
+
+
 def _cuts_that_say_nothing(
     policy: BucketPolicy, scores: NDArray[np.float64], target: NDArray[np.int8]
 ) -> list[dict[str, Any]]:
-    """All leads above a cut against all below it: sees what small neighbours are too noisy to show."""
+    """Cuts whose leads convert no better than those below: sees what small neighbours are too noisy to show.
+
+    ``by_chance`` is how often so few conversions above the cut come about if the scores are right. With 6 leads and no
+    conversion that is one case in two, and no reason to stop a release.
+    """
+    from scipy.stats import binom
+
     codes = policy.assign(scores)
     found = []
     for code, name in enumerate(BUCKETS[:-1]):
@@ -107,16 +139,22 @@ def _cuts_that_say_nothing(
         if not above.any() or not below.any():
             continue
         better, worse = float(target[above].mean()), float(target[below].mean())
-        if better <= worse:
-            found.append({
-                "code": CUT_SAYS_NOTHING,
-                "subject": name,
-                "message": (
-                    f"leads at or above the cut of {name} ({policy.cuts[code]:.4f}) convert at {better:.2%}, those "
-                    f"below at {worse:.2%}; leads above a cut must convert better: use fewer buckets or retrain"
-                ),
-                "figures": {"above": better, "below": worse, "leads_above": int(above.sum())},
-            })
+        if better > worse:
+            continue
+        leads, positives = int(above.sum()), int(target[above].sum())
+        # a sum of unequal chances scatters less than a binomial of their mean: this errs towards not stopping
+        by_chance = float(binom.cdf(positives, leads, float(scores[above].mean())))
+        found.append({
+            "code": CUT_SAYS_NOTHING,
+            "subject": name,
+            "message": (
+                f"leads at or above the cut of {name} ({policy.cuts[code]:.4f}) convert at {better:.2%}, those "
+                f"below at {worse:.2%}; if the scores were right, {positives} or fewer of these {leads} leads would "
+                f"convert in {by_chance:.1%} of cases: leads above a cut must convert better, use fewer buckets or "
+                "retrain"
+            ),
+            "figures": {"above": better, "below": worse, "leads_above": leads, "by_chance": by_chance},
+        })
     return found
 
 

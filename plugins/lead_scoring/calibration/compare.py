@@ -14,7 +14,7 @@ from lead_scoring.calibration.document_rule import DOCUMENT_FITTERS, document_ta
 from lead_scoring.calibration.selection import Selection, candidate_methods, select
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.evaluation import ece, ece_noise_floor, paired_bootstraps, resamples_for, skill, slope_intercept
-from lead_scoring.model.calibrators import FITTERS, Calibrator, sigmoid
+from lead_scoring.model.calibrators import CALIBRATORS, FITTERS, Calibrator, sigmoid
 from lead_scoring.settings import CalibrationSettings
 
 ONE_STANDARD_ERROR = "one_standard_error"
@@ -73,8 +73,8 @@ def calibrate(
         raise BadInput(f"calibration rule is {rule!r}; it must be one of {', '.join(RULES)}")
     positives = int(target.sum())
     in_sample = document_table(sigmoid(margin) if raw_score is None else raw_score, target)
-    methods = candidate_methods(positives, settings.isotonic_minimum_positives)
-    reported = [*methods, *([] if "isotonic" in methods else ["isotonic"])]  # shown, so that one sees what it costs
+    methods = candidate_methods(positives)
+    reported = list(CALIBRATORS)  # those that need more conversions are shown too, so that one sees what they cost
     fitted = cross_fit(
         margin,
         target,

@@ -1,7 +1,8 @@
 """The one-standard-error rule (Breiman et al. 1984) on paired, cross-fitted log loss.
 
-The simplest calibrator whose loss is within one standard error of the best: differences among the smooth methods are
-noise at the sizes that lead scoring has, and every parameter must be paid for with conversions.
+Differences among the smooth methods are noise at the sizes that lead scoring has, and every parameter must be paid for
+with conversions. So Platt shrunk towards slope 1 is the default. It gives way only where another calibrator is better
+by more than one standard error; then the simplest that is within one standard error of the best is taken.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from lead_scoring.calibration.cross_fit import CONSTANT
 from lead_scoring.errors import CheckFailed
-from lead_scoring.model.calibrators import CALIBRATORS
+from lead_scoring.model.calibrators import CALIBRATORS, DEFAULT
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,15 @@ class Selection:
     reason: str
 
 
-def candidate_methods(positives: int, isotonic_minimum_positives: int) -> list[str]:
-    """All calibrators, simplest first; isotonic only with enough conversions to pay for its steps."""
-    return [name for name in CALIBRATORS if name != "isotonic" or positives >= isotonic_minimum_positives]
+def candidate_methods(positives: int) -> list[str]:
+    """The calibrators that so many conversions can pay for, simplest first."""
+    return [name for name, kind in CALIBRATORS.items() if positives >= kind.minimum_positives]
 
 
 def select(losses: dict[str, NDArray[np.float64]]) -> Selection:
-    """:param losses: method to out-of-fold log loss of each lead, shape (n,), the constant among them.
+    """The default, unless the best is better by more than one standard error: then the simplest that is as good.
 
+    :param losses: method to out-of-fold log loss of each lead, shape (n,), the constant among them.
     :raises CheckFailed: no method beats the constant: these scores say nothing that the base rate does not say.
     """
     floor = float(losses[CONSTANT].mean())
@@ -45,16 +47,17 @@ def select(losses: dict[str, NDArray[np.float64]]) -> Selection:
             f"{means[nearest]:.6f}, of the constant {floor:.6f}; train on better features or more conversions"
         )
     best = min(able, key=means.__getitem__)
-    for name in able:
+    for name in sorted(able, key=lambda name: name != DEFAULT):  # a stable sort: the default, then simplest first
         difference = losses[name] - losses[best]
         error = float(difference.std(ddof=1) / np.sqrt(len(difference)))
         if float(difference.mean()) <= error:
             break
     if name == best:
-        reason = f"{name} has the lowest cross-fitted log loss, and nothing simpler is within one standard error of it"
+        reason = f"{name} has the lowest cross-fitted log loss"
     else:
+        kind = "the default, and" if name == DEFAULT else "the simplest"
         reason = (
-            f"{name} is the simplest within one standard error of the best ({best}): its log loss is "
+            f"{name} is {kind} within one standard error of the best ({best}): its log loss is "
             f"{means[name] - means[best]:.6f} higher, one standard error of that difference is {error:.6f}"
         )
     return Selection(name, best, reason)

@@ -92,6 +92,13 @@ def top_rate(score: ArrayLike, target: ArrayLike, share: float = TOP_SHARE) -> f
     return float(groups.found_in_top(count)[0] / count)
 
 
+def tied_in_top(score: ArrayLike, share: float = TOP_SHARE) -> float:
+    """Share of the best leads that have the very score of another one of them: nobody can say whom to call first."""
+    values = np.sort(np.asarray(score, dtype=np.float64))[::-1][: top_count(np.size(np.asarray(score)), share)]
+    _, counts = np.unique(values, return_counts=True)
+    return float(counts[counts > 1].sum() / len(values))
+
+
 def lift(score: ArrayLike, target: ArrayLike, share: float = TOP_SHARE) -> float:
     """Conversion rate of the best share over that of all leads. Give it the margin: calibrated scores may tie."""
     return top_rate(score, target, share) / float(np.mean(np.asarray(target, dtype=np.float64)))
@@ -103,19 +110,27 @@ def tenths(leads: int, parts: int = 10) -> list[int]:
 
 
 def deciles(score: ArrayLike, target: ArrayLike, parts: int = 10) -> list[dict[str, Any]]:
-    """Leads, conversions, rate with its 95 % Wilson interval and lift of each tenth, best first."""
-    from lead_scoring.evaluation.reliability import wilson
+    """Leads, conversions, rate and lift of each tenth, best first, each with its 95 % interval.
+
+    Both intervals are exact ones of a share (Clopper and Pearson 1934): the rate is a share of the tenth's leads, the
+    lift ten times the tenth's share of all conversions. A tenth without a conversion has an upper bound too, where
+    resampling gives an interval of zero width.
+    """
+    from lead_scoring.evaluation.reliability import exact_interval
 
     groups = TieGroups.of(score, target)
     base = float(groups.base_rate()[0])
     cuts = tenths(int(np.size(np.asarray(target))), parts)
     found = groups.found_at(cuts)[0]
+    total = float(found[-1])
+    leads = cuts[-1]
     rows = []
     for part in range(parts):
         size, positives = cuts[part + 1] - cuts[part], float(found[part + 1] - found[part])
         if size == 0:
             continue
-        low, high = wilson(positives, size)
+        low, high = exact_interval(positives, size)
+        share_low, share_high = exact_interval(positives, total)
         rate = positives / size
         rows.append({
             "decile": part + 1,
@@ -125,5 +140,7 @@ def deciles(score: ArrayLike, target: ArrayLike, parts: int = 10) -> list[dict[s
             "low": low,
             "high": high,
             "lift": rate / base if base else 0.0,
+            "lift_low": share_low * leads / size,
+            "lift_high": share_high * leads / size,
         })
     return rows

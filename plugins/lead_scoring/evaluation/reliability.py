@@ -25,6 +25,21 @@ def wilson(positives: float, leads: float, z: float = Z95) -> tuple[float, float
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def exact_interval(positives: float, leads: float, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a rate (Clopper and Pearson 1934): covers at least ``level`` also where few or none converted.
+
+    :param positives: may be a fraction, where tied leads share a place.
+    """
+    from scipy.stats import beta
+
+    if leads <= 0:
+        return 0.0, 1.0
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, positives, leads - positives + 1)) if positives > 0 else 0.0
+    high = float(beta.ppf(1 - tail, positives + 1, leads - positives)) if positives < leads else 1.0
+    return low, high
+
+
 def _bins(probability: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
     """Bin number of each lead: equal counts by rank, leads with one score, to within ``TIE``, in one bin.
 
@@ -124,9 +139,11 @@ def slope_intercept(
     intercept = _wald(shift, 1 / float(_spread(log_odds + shift).sum()))
     if float(np.ptp(log_odds)) == 0.0:
         return None, intercept
-    fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(log_odds.reshape(-1, 1), labels)
-    slope = float(fitted.coef_[0, 0])
-    weight = _spread(slope * log_odds + float(fitted.intercept_[0]))
+    centre, spread = float(log_odds.mean()), float(log_odds.std())
+    standard = (log_odds - centre) / spread  # scikit-learn's stopping rule is for features of this scale
+    fitted = LogisticRegression(C=np.inf, tol=1e-9, max_iter=1000).fit(standard.reshape(-1, 1), labels)
+    slope = float(fitted.coef_[0, 0]) / spread
+    weight = _spread(slope * (log_odds - centre) + float(fitted.intercept_[0]))
     centred = log_odds - float((weight * log_odds).sum() / weight.sum())
     return _wald(slope, 1 / float((weight * centred * centred).sum())), intercept
 

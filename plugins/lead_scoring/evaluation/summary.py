@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lead_scoring.evaluation.bootstrap import percentile_interval, replicates, resamples_for
 from lead_scoring.evaluation.metrics import lead_losses
-from lead_scoring.evaluation.ranking import TieGroups, deciles, lift, tenths, top_count, top_rate
+from lead_scoring.evaluation.ranking import TieGroups, deciles, lift, tied_in_top, top_count, top_rate
 from lead_scoring.evaluation.reliability import ece, ece_noise_floor, slope_intercept
 
 HOW = ("in_sample", "cross_fit", "holdout")
@@ -44,8 +44,7 @@ def evaluate(
     leads = len(labels)
     taken = resamples_for(leads, resamples)
     names = ["auc_roc", "auc_pr", "top_decile_lift", "top_decile_rate", "baseline_rate"]
-    count, cuts = top_count(leads), tenths(leads)
-    sizes = np.diff(cuts)
+    count = top_count(leads)
     columns: list[NDArray[np.float64]] = []
     if probability is not None:
         calibrated = np.asarray(probability, dtype=np.float64)
@@ -60,8 +59,7 @@ def evaluate(
             losses = [np.array([item.mean()]) if weights is None else weights @ item / leads for item in columns]
             found += losses
             found += [1 - loss / floor for loss, floor in zip(losses, _constant_losses(base, constant), strict=False)]
-            lifts = np.diff(groups.found_at(cuts), axis=1) / sizes / base[:, None]
-        return np.concatenate([np.stack(found, axis=1), lifts], axis=1)
+        return np.stack(found, axis=1)
 
     values = figures(None)[0]
     draws = replicates(leads, figures, taken, seed)
@@ -70,8 +68,12 @@ def evaluate(
         low, high = percentile_interval(draws[:, index])
         result[name] = {"value": float(values[index]), "low": low, "high": high}
     result["deciles"] = deciles(scores, labels)
-    for row in result["deciles"]:
-        row["lift_low"], row["lift_high"] = percentile_interval(draws[:, len(names) + row["decile"] - 1])
+    # one interval for the top decile, wherever it is named
+    top = result["deciles"][0]
+    if top["leads"] == count:
+        result["top_decile_rate"] |= {"low": top["low"], "high": top["high"]}
+        result["top_decile_lift"] |= {"low": top["lift_low"], "high": top["lift_high"]}
+    result["tied_in_top_decile"] = tied_in_top(scores)
     if probability is not None:
         result |= _of_probabilities(calibrated, scores, labels, constant, seed)
     return result

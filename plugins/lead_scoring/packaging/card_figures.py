@@ -10,7 +10,7 @@ from lead_scoring.packaging.markdown import interval, number, percent, sentence,
 TOP = 5
 
 HOW = {
-    "holdout": "holdout: leads that neither the booster nor the calibrator saw",
+    "holdout": "holdout: leads that neither the model nor the calibrator saw",
     "cross_fit": "cross-fitted: every lead scored by models fitted without it",
     "in_sample": "in sample: fitted and scored on the same leads",
 }
@@ -50,7 +50,7 @@ def performance(facts: Mapping[str, Any]) -> str:
             number(row["log_loss"], 6),
             number(row.get("auc_roc"), 4),
             number(row.get("top_decile_lift"), 2, "x"),
-            interval(row.get("worse_than_booster_by"), 6),
+            interval(row.get("worse_than_chosen_by"), 6),
         )
         for row in facts["baselines"]["rows"]
     ]
@@ -58,12 +58,14 @@ def performance(facts: Mapping[str, Any]) -> str:
 
 {found["n"]:,} leads, {found["positives"]} conversions. {sentence(HOW[found["how"]])}.
 {sentence(TIMED[facts["split"]["out_of_time"]])}.
-95 % bootstrap intervals ({found["resamples"]} resamples) in brackets.
+95 % intervals in brackets: by bootstrap ({found["resamples"]} resamples), for deciles exact (Clopper and Pearson).
 
 {table(("Metric", "Value"), rows)}
 
-On the leads that the booster was fitted on (in sample) AUC-ROC is {number(facts["in_sample"]["auc_roc"], 4)}:
+On the leads that the model was fitted on (in sample) AUC-ROC is {number(facts["in_sample"]["auc_roc"], 4)}:
 not a figure to expect.
+
+Tied within the top decile: {percent(found["tied_in_top_decile"])} of its leads share their margin with another.
 
 ### Lift by decile
 
@@ -72,11 +74,13 @@ score is {number(found["lift_by_calibrated_score"], 2, "x")}.
 
 {table(("Decile", "Leads", "Conversions", "Rate", "Lift"), deciles)}
 
-### Against the baselines
+### Families of models
 
-{facts["baselines"]["sentence"]} All rankings get the same Platt fit, so that only the ranking differs.
+Chosen by cross-fitting before the holdout was looked at: {facts["family"]["reason"]}.
+On the leads that judge: {facts["baselines"]["sentence"]}
+All rankings get the same Platt fit, so that only the ranking differs.
 
-{table(("Model", "Log loss", "AUC-ROC", "Lift", "Log loss above the booster's"), models)}
+{table(("Model", "Log loss", "AUC-ROC", "Lift", "Log loss above the chosen one's"), models)}
 
 {_segments(facts["segments"])}"""
 

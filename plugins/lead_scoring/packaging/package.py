@@ -101,6 +101,8 @@ def package(
         "comparison": metadata["comparison"],
         "selection": {"rule": metadata["rule"], "reason": metadata["reason"]},
         "split": report["split"],
+        "recipe": report["recipe"],
+        "family": report["family"],
         "parameters": report["parameters"],
         "search": report["search"],
         "baselines": report["baselines"],

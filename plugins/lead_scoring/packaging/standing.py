@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-KEPT = ("split", "parameters", "search", "baselines", "in_sample", "segments", "importance")
+KEPT = ("split", "recipe", "family", "parameters", "search", "baselines", "in_sample", "segments", "importance")
 
 
 RECENT = "recent"  # the part of the split that only moved the intercept

@@ -1,11 +1,14 @@
-"""Which leads the booster learns from, which calibrate it, and which only judge it.
+"""Which leads are learned from, and which only judge.
 
-With contact dates the parts follow one another in time, and between two parts lies a gap of the label window: a lead
-contacted later than that before the next part had no known outcome on the day from which the next part is seen.
+With contact dates the holdout is the latest leads, and before it lies a gap of the label window: a lead contacted later
+than that had no known outcome on the day from which the holdout is seen.
 
-Without dates the part of a lead is a fixed function of the lead: a hash of the seed and its key, cut at the shares. A
-permutation would deal the leads anew whenever the table grows, and the holdout that judges a challenger would hold
-leads that the champion was trained on. The price: the parts have the shares and the base rate up to chance only.
+Without dates the part of a lead is a fixed function of the lead: a hash of its key, cut at the share. A permutation
+would deal the leads anew whenever the table grows, and the holdout that judges a challenger would hold leads that the
+champion was trained on. The price: the parts have the shares and the base rate up to chance only.
+
+Nothing is set apart for the calibrator: it is fitted on margins that cross-fitting gives for every lead that is
+learned from. A part of its own left 42 conversions to it on the sample, and a gap more.
 """
 
 from __future__ import annotations
@@ -21,15 +24,19 @@ from lead_scoring.training.lead_keys import LEAD_ID, key_kind, keys_digest, lead
 from lead_scoring.training.rows import MINIMUM_POSITIVES, LeadRows
 
 PARTS = ("train", "calibration", "holdout")
-FOLDS = 3  # of the search, inside the train part
+FOLDS = 5  # of the cross-fit
+# Which lead is held out is no matter of chance: the seed of the settings is for the search.
+SPLIT_SEED = 42
+FOLD_SEED = 43
 
 
 @dataclass(frozen=True)
 class Split:
     """:param how: ``time_ordered``, ``lead_hash``, or ``cross_fit`` when there is too little to hold out.
 
-    :param parts: part name to row numbers, rising. With ``cross_fit`` every row is in ``train`` and in ``calibration``.
-    :param gap: row numbers that fell between two parts.
+    :param parts: part name to row numbers, rising. ``train`` and ``calibration`` are the same leads: those calibrate by
+        margins of models that did not see them. With ``cross_fit`` that is every row.
+    :param gap: row numbers that fell between train and holdout.
     :param note: why, in one sentence.
     :param rule: what decides the part of a lead: two splits with equal rules put a lead into the same part. None where
         it depends on the whole table.
@@ -83,27 +90,26 @@ def _facts(rows: LeadRows, index: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def split_rows(rows: LeadRows, settings: TrainingSettings, window_days: int, holdout_share: float) -> Split:
-    """Train, calibration and holdout.
+    """What is learned from, and the holdout.
 
-    :param window_days: length of the gap, in days.
-    :param holdout_share: 0 when a holdout table was given: then there are two parts.
+    The leads that are learned from calibrate too, each by the margin of models that did not see it (:func:`folds_of`).
+
+    :param window_days: length of the gap before the holdout, in days.
+    :param holdout_share: 0 when a holdout table was given: then every lead is learned from.
     """
-    shares = {"calibration": settings.calibration_share}
-    if holdout_share > 0:
-        shares["holdout"] = holdout_share
+    everything, none = np.arange(len(rows)), np.empty(0, dtype=np.int64)
     if rows.dates is not None:
-        split = _by_time(rows, rows.dates, shares, window_days)
+        split = _by_time(rows.dates, holdout_share, window_days)
     else:
-        split = _by_hash(rows, shares, settings.seed)
-    few = [name for name, index in split.parts.items() if _poor(rows, index)]
-    if not few:
+        split = _by_hash(rows, holdout_share)
+    wanted = [index for name, index in split.parts.items() if name != "holdout" or holdout_share > 0]
+    if not any(_poor(rows, index) for index in wanted):
         return split
-    everything = np.arange(len(rows))
-    counts = {name: int(rows.target[index].sum()) for name, index in split.parts.items()}
+    counts = {name: int(rows.target[split.parts[name]].sum()) for name in ("train", "holdout")}
     return Split(
         how="cross_fit",
-        parts={"train": everything, "calibration": everything, "holdout": np.empty(0, dtype=np.int64)},
-        gap=np.empty(0, dtype=np.int64),
+        parts={"train": everything, "calibration": everything, "holdout": none},
+        gap=none,
         note=(
             f"too little to hold out: a {split.how} split leaves {counts} conversions, each part needs "
             f"{MINIMUM_POSITIVES}; figures are cross-fitted over all {len(rows)} leads and not out of time"
@@ -116,77 +122,51 @@ def _poor(rows: LeadRows, index: NDArray[np.int64]) -> bool:
     return positives < MINIMUM_POSITIVES or len(index) - positives < MINIMUM_POSITIVES
 
 
-def _by_time(rows: LeadRows, dates: NDArray[np.datetime64], shares: dict[str, float], window_days: int) -> Split:
+def _by_time(dates: NDArray[np.datetime64], holdout_share: float, window_days: int) -> Split:
+    note = f"by contact date, with a gap of {window_days} days before the holdout"
+    everything, none = np.arange(len(dates)), np.empty(0, dtype=np.int64)
+    if not holdout_share:
+        return Split("time_ordered", _parts(everything, none), none, "by contact date")
     ordered = np.sort(dates)
-    window = np.timedelta64(window_days, "D")
-    first_of: dict[str, np.datetime64] = {}
-    later = 0.0
-    for name in reversed(list(shares)):
-        later += shares[name]
-        first_of[name] = ordered[min(len(ordered) - 1, round(len(ordered) * (1 - later)))]
-    starts = [("train", dates.min()), *((name, first_of[name]) for name in shares)]
-    parts = {}
-    for position, (name, first) in enumerate(starts):
-        inside = dates >= first
-        if position + 1 < len(starts):
-            inside &= dates < starts[position + 1][1] - window
-        parts[name] = np.flatnonzero(inside)
-    used = np.concatenate(list(parts.values()))
-    note = f"by contact date, with a gap of {window_days} days between the parts"
-    return Split("time_ordered", parts, np.setdiff1d(np.arange(len(rows)), used), note)
+    first = ordered[min(len(ordered) - 1, round(len(ordered) * (1 - holdout_share)))]
+    learned = np.flatnonzero(dates < first - np.timedelta64(window_days, "D"))
+    held = np.flatnonzero(dates >= first)
+    return Split("time_ordered", _parts(learned, held), np.setdiff1d(everything, np.concatenate([learned, held])), note)
 
 
-def _by_hash(rows: LeadRows, shares: dict[str, float], seed: int) -> Split:
+def _by_hash(rows: LeadRows, holdout_share: float) -> Split:
     kind = key_kind(rows)
-    place = places(lead_keys(rows, kind), seed)
-    parts = {}
-    start = 0.0
-    for name in reversed(list(shares)):  # the holdout first
-        parts[name] = np.flatnonzero((place >= start) & (place < start + shares[name]))
-        start += shares[name]
-    parts = {"train": np.flatnonzero(place >= start), **{name: parts[name] for name in shares}}
-    rule: dict[str, Any] = {"method": "lead_hash", "key": kind, "seed": seed, "shares": shares}
+    place = places(lead_keys(rows, kind), SPLIT_SEED)
+    shares = {"holdout": holdout_share} if holdout_share else {}
+    rule: dict[str, Any] = {"method": "lead_hash", "key": kind, "seed": SPLIT_SEED, "shares": shares}
     if kind != LEAD_ID:
         rule["feature_set"] = rows.feature_set_digest
-    note = f"no dates: not out of time; each lead's part is fixed by a hash of the seed and its {kind}"
+    note = f"no dates: not out of time; each lead's part is fixed by a hash of its {kind}"
+    parts = _parts(np.flatnonzero(place >= holdout_share), np.flatnonzero(place < holdout_share))
     return Split("lead_hash", parts, np.empty(0, dtype=np.int64), note, rule)
 
 
-def search_folds(
-    rows: LeadRows, index: NDArray[np.int64], seed: int, window_days: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Folds of the search, as positions inside ``index``.
+def _parts(learned: NDArray[np.int64], held: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+    return {"train": learned, "calibration": learned, "holdout": held}
 
-    With dates: the last three sixths of the part in turn, each learned from what lies before it and its gap. Without
-    dates, or if a fold would have fewer than two conversions: seeded and stratified.
+
+def folds_of(rows: LeadRows, folds: int = FOLDS) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(learn, held out) positions of the cross-fit; both classes spread evenly, every lead held out once.
+
+    The fold of a lead follows from a hash of its key, not from ``training.seed``: another seed is no reason to deal all
+    leads anew.
     """
-    if rows.dates is not None:
-        dates = rows.dates[index]
-        ordered = np.sort(dates)
-        blocks = 2 * FOLDS
-        edges = [ordered[len(ordered) * block // blocks] for block in range(FOLDS, blocks)]
-        folds = []
-        for position, first in enumerate(edges):
-            held = dates >= first
-            if position + 1 < len(edges):
-                held &= dates < edges[position + 1]
-            folds.append((np.flatnonzero(dates < first - np.timedelta64(window_days, "D")), np.flatnonzero(held)))
-        if all(_both(rows.target[index[part]]) for fold in folds for part in fold):
-            return folds
-    return stratified_folds(rows.target[index], FOLDS, seed)
+    from sklearn.model_selection import StratifiedKFold
 
-
-def _both(target: NDArray[np.int8]) -> bool:
-    return 2 <= int(target.sum()) <= len(target) - 2
+    order = np.argsort(places(lead_keys(rows, key_kind(rows)), FOLD_SEED), kind="stable")
+    dealt = StratifiedKFold(folds).split(order, rows.target[order])
+    return [(np.sort(order[learn]), np.sort(order[held])) for learn, held in dealt]
 
 
 def stratified_folds(
     target: NDArray[np.int8], folds: int, seed: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """(learn, held out) positions, seeded."""
-    generator = np.random.default_rng(seed)
-    number = np.empty(len(target), dtype=np.int64)
-    for label in (0, 1):
-        members = generator.permutation(np.flatnonzero(target == label))
-        number[members] = np.arange(len(members)) % folds
-    return [(np.flatnonzero(number != fold), np.flatnonzero(number == fold)) for fold in range(folds)]
+    """(learn, held out) positions, seeded: for margins whose leads are not known."""
+    from sklearn.model_selection import StratifiedKFold
+
+    return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(target, target))

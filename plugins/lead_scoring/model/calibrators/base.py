@@ -22,6 +22,7 @@ class Calibrator(ABC):
     """
 
     method: ClassVar[str] = ""
+    minimum_positives: ClassVar[int] = 0  # with fewer conversions it is no candidate, only shown
 
     def __post_init__(self) -> None:
         """:raises BadInput: a parameter is not a finite number, or would turn the ranking round."""

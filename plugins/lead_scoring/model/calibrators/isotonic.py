@@ -28,6 +28,7 @@ class IsotonicCalibrator(Calibrator):
     values: tuple[float, ...]
     offset: float = 0.0
     method: ClassVar[str] = "isotonic"
+    minimum_positives: ClassVar[int] = 1000
 
     def check_rising(self) -> None:
         if not isinstance(self.margins, tuple) or not isinstance(self.values, tuple):

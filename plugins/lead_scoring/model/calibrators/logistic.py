@@ -42,27 +42,42 @@ def raw_to_margin(raw_score: ArrayLike) -> Floats:
     return logit(np.clip(np.asarray(raw_score, dtype=np.float64), RAW_FLOOR, 1 - RAW_FLOOR))
 
 
-def fit_logistic(design: Floats, target: Floats, start: Floats, offset: Floats | None = None) -> Floats:
+def fit_logistic(
+    design: Floats,
+    target: Floats,
+    start: Floats,
+    offset: Floats | None = None,
+    prior: tuple[Floats, Floats] | None = None,
+) -> Floats:
     """Maximum likelihood of a logistic model by Newton steps with halving.
 
     :param design: shape (n, k), k small.
     :param target: shape (n,), 0 to 1; soft labels are allowed.
     :param start: shape (k,).
     :param offset: shape (n,): a part of the linear predictor that is not fitted.
+    :param prior: means and precisions (1 / variance) of independent normal priors, each of shape (k,): then the mode of
+        the posterior. None: no prior.
     :returns: shape (k,).
     """
     beta = start.astype(np.float64)
     fixed = 0.0 if offset is None else offset
-    probability, loss = _likelihood(design @ beta + fixed, target)
+    mean, precision = (np.zeros_like(beta), np.zeros_like(beta)) if prior is None else prior
+    scale = 1 / len(target)  # the likelihood is a mean over the leads
+
+    def objective(weights: Floats) -> tuple[Floats, float]:
+        probability, loss = _likelihood(design @ weights + fixed, target)
+        return probability, loss + scale * float((precision * (weights - mean) ** 2).sum()) / 2
+
+    probability, loss = objective(beta)
     for _ in range(ITERATIONS):
-        gradient = design.T @ (probability - target)
-        hessian = design.T @ (design * (probability * (1 - probability))[:, None])
+        gradient = design.T @ (probability - target) + precision * (beta - mean)
+        hessian = design.T @ (design * (probability * (1 - probability))[:, None]) + np.diag(precision)
         hessian[np.diag_indices_from(hessian)] += 1e-9 * (1 + np.trace(hessian))
         step = np.linalg.solve(hessian, gradient)
         size = 1.0
         while True:
             candidate = beta - size * step
-            probability_candidate, loss_candidate = _likelihood(design @ candidate + fixed, target)
+            probability_candidate, loss_candidate = objective(candidate)
             if loss_candidate <= loss or size < 1e-6:
                 break
             size /= 2
