@@ -90,6 +90,9 @@ class BucketSettings:
 class GateSettings:
     minimum_positives: int
     worthwhile_gain: float
+    retrain_margin: float
+    retrain_confidence: float
+    max_bucket_churn: float
     confidence: float
     bootstrap: int
     seed: int

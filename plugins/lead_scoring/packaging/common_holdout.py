@@ -33,6 +33,16 @@ def not_common(challenger: Mapping[str, Any], champion: Mapping[str, Any]) -> st
     )
 
 
+def same_recipe_on_newer_leads(challenger: Mapping[str, Any], champion: Mapping[str, Any]) -> bool:
+    """A plain retrain: equal recipes (features, settings, libraries), learned up to a later day than the champion.
+
+    :param challenger: ``recipe`` and ``split`` of its training report. :param champion: likewise, from its manifest.
+    """
+    ends = [report["split"]["parts"]["train"].get("last") for report in (challenger, champion)]
+    same = challenger.get("recipe") is not None and challenger.get("recipe") == champion.get("recipe")
+    return same and None not in ends and ends[0] > ends[1]
+
+
 def _said(rule: Mapping[str, Any] | None) -> str:
     if rule is None:
         return "no fixed rule"

@@ -3,6 +3,8 @@
 Both score the same holdout. A paired bootstrap of log loss and lift decides, because with 73 conversions the AUC of one
 model has a 95 % interval of .635 to .759: a gate on point estimates is a coin. And because a small holdout hides real
 gains too (with 90 conversions a gain of .02 AUC was seen 35 times in 100), the third answer is "cannot tell".
+
+A retrain by the same recipe on newer leads need not prove a gain: it is accepted when it is not worse by a stated margin.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Protocol
@@ -26,8 +27,11 @@ from lead_scoring.evaluation import constant_log_loss, lift, resamples_for
 from lead_scoring.evaluation.bootstrap import replicates
 from lead_scoring.evaluation.metrics import lead_losses
 from lead_scoring.evaluation.ranking import TieGroups, top_count
+from lead_scoring.model.buckets import BucketPolicy
 from lead_scoring.model.calibrators import calibrator_from_dict, logit
-from lead_scoring.packaging.common_holdout import not_common
+from lead_scoring.packaging.churn import churn, with_churn
+from lead_scoring.packaging.common_holdout import not_common, same_recipe_on_newer_leads
+from lead_scoring.packaging.verdict import GateVerdict
 from lead_scoring.settings import GateSettings
 
 Floats = NDArray[np.float64]
@@ -41,22 +45,6 @@ class Scorer(Protocol):
     def score_batch(self, leads: Any) -> Any: ...
 
 
-@dataclass(frozen=True)
-class GateVerdict:
-    """:param accepted: True, False, or None for "cannot tell".
-
-    :param reasons: sentences for a person.
-    :param figures: JSON values: gains with intervals (positive = challenger better), counts, what was needed.
-    """
-
-    accepted: bool | None
-    reasons: tuple[str, ...]
-    figures: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "reasons": list(self.reasons)}
-
-
 def gate_release(
     *,
     scores: Path,
@@ -64,17 +52,21 @@ def gate_release(
     holdout: Path,
     champion: Scorer | None,
     settings: GateSettings,
-    split: Mapping[str, Any],
-    champion_split: Mapping[str, Any] | None,
+    bucket_policy: Path,
+    report: Mapping[str, Any],
+    champion_report: Mapping[str, Any] | None,
 ) -> GateVerdict:
     """Judge a challenger on its own holdout: leads that neither model was fitted on.
+
+    Against a champion the verdict also says the churn: how many of these leads change their bucket.
 
     :param scores: ``scores.parquet`` of the training stage.
     :param calibrator: ``calibrator.json``.
     :param holdout: ``holdout.parquet``: feature rows of the holdout, in the order of ``scores``.
     :param champion: the production model, or None for the first release, which must beat the constant.
-    :param split: how the challenger's leads were split (``split`` of its training report). :param champion_split: that
-        of the champion, from its manifest.
+    :param bucket_policy: ``bucket_policy.json``.
+    :param report: ``split`` and ``recipe`` of the challenger's training report. :param champion_report: those of the
+        champion, from its manifest; without a recipe no retrain is recognised.
     """
     table = pq.read_table(scores)
     held = table.filter(pc.equal(table["split"], "holdout"))
@@ -90,30 +82,32 @@ def gate_release(
     fitted = calibrator_from_dict(json.loads(calibrator.read_text()))
     margin, target = held["margin"].to_numpy(), held["target"].to_numpy().astype(np.int8)
     challenger = fitted.apply(margin)
-    if champion is None or champion_split is None:
+    if champion is None or champion_report is None:
         before = table.filter(pc.equal(table["split"], "calibration"))["target"].to_numpy()
         return gate(challenger, None, target, settings, challenger_margin=margin, base_rate=float(before.mean()))
-    if (why := not_common(split, champion_split)) is not None:
-        return GateVerdict(None, (f"cannot tell: {why}",), {"leads": len(target), "positives": int(target.sum())})
+    counts = {"leads": len(target), "positives": int(target.sum())}
     rows = pq.read_table(holdout)
     if rows.column("lead_id").cast(pa.string()).to_pylist() != held.column("lead_id").to_pylist():
         raise BadInput(f"{holdout.name} and {scores.name} do not hold the same leads; run training again")
     try:
         found = champion.score_batch(rows)
     except BadInput as error:
-        return GateVerdict(
-            None,
-            (f"cannot tell: the champion cannot score the challenger's holdout ({error})",),
-            {"leads": len(target), "positives": int(target.sum())},
-        )
-    return gate(
+        why = f"cannot tell: the champion cannot score the challenger's holdout ({error})"
+        return GateVerdict(None, (why,), counts)
+    policy = BucketPolicy.from_dict(json.loads(bucket_policy.read_text()))
+    moved = churn(policy.assign(challenger), margin, found)
+    if (why_not := not_common(report["split"], champion_report["split"])) is not None:
+        return with_churn(GateVerdict(None, (f"cannot tell: {why_not}",), counts), moved, settings)
+    verdict = gate(
         challenger,
         np.asarray(found["lead_score"], dtype=np.float64),
         target,
         settings,
         challenger_margin=margin,
         champion_margin=np.asarray(found["margin"], dtype=np.float64),
+        retrain=same_recipe_on_newer_leads(report, champion_report),
     )
+    return with_churn(verdict, moved, settings)
 
 
 def gate(
@@ -125,6 +119,7 @@ def gate(
     challenger_margin: Floats | None = None,
     champion_margin: Floats | None = None,
     base_rate: float | None = None,
+    retrain: bool = False,
 ) -> GateVerdict:
     """Paired comparison of calibrated scores on one recent holdout.
 
@@ -136,6 +131,8 @@ def gate(
     :param challenger: calibrated scores, shape (n,). :param champion: likewise; None for a first release.
     :param challenger_margin: ranking for lift; None: the log-odds of the scores. :param champion_margin: likewise.
     :param base_rate: the constant that a first release must beat; None: the rate of these leads.
+    :param retrain: the champion's recipe on newer leads: accepted too if the one-sided lower bound of the gain, at
+        ``retrain_confidence``, lies above ``-retrain_margin`` of the constant's log loss.
     """
     leads, positives = len(target), int(target.sum())
     if positives in {0, leads}:
@@ -171,8 +168,15 @@ def gate(
     worthwhile = settings.worthwhile_gain * constant_log_loss(float(target.mean()))
     visible = (NormalDist().inv_cdf(settings.confidence) + NormalDist().inv_cdf(POWER)) * error
     needed = max(settings.minimum_positives, math.ceil(positives * (visible / worthwhile) ** 2))
+    sure_of = NormalDist().inv_cdf(settings.retrain_confidence)
     figures = {
         "against": name,
+        "retrain": {
+            "by_the_same_recipe_on_newer_leads": retrain,
+            "margin": settings.retrain_margin * constant_log_loss(float(target.mean())),
+            "low": float(gain.mean()) - sure_of * error,
+            "confidence": settings.retrain_confidence,
+        },
         "how": "holdout",
         "leads": leads,
         "positives": positives,
@@ -217,6 +221,12 @@ def _judge(figures: Mapping[str, Any], settings: GateSettings, *, first: bool) -
         )
     if gain["high"] < 0:
         return False, f"refused: worse than {name}: {said} {on}"
+    retrain = figures["retrain"]
+    if retrain["by_the_same_recipe_on_newer_leads"] and retrain["low"] > -retrain["margin"] and lifted["high"] >= 0:
+        return True, (
+            f"accepted as a retrain by the same recipe on newer leads: {said} {on}; not worse by more than "
+            f"{retrain['margin']:.6f} ({retrain['confidence']:.0%} bound {retrain['low']:+.6f})"
+        )
     if figures["visible_gain"] <= figures["worthwhile_gain"]:
         return False, (
             f"refused: no better than {name}: {said} {on}; a gain worth having ({figures['worthwhile_gain']:.6f}) "

@@ -252,8 +252,9 @@ class Modelling(Clients):
             holdout=trained.fetch(self.runs, "holdout.parquet"),
             champion=None if champion is None else self.scorer(champion),
             settings=self.settings.gate,
-            split=json.loads(trained.fetch(self.runs, "training_report.json").read_text())["split"],
-            champion_split=None if champion is None else self._details_of(champion)["split"],
+            bucket_policy=calibrated.fetch(self.runs, "bucket_policy.json"),
+            report=json.loads(trained.fetch(self.runs, "training_report.json").read_text()),
+            champion_report=None if champion is None else self._details_of(champion),
         )
         return {"champion": champion, **verdict.to_dict()}
 
