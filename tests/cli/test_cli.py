@@ -160,7 +160,7 @@ def test_a_release_is_judged_on_the_holdout_it_was_given(home, tmp_path, capsys)
 def test_a_promotion_against_the_gate_is_told_apart_in_the_history(home, tmp_path, capsys, monkeypatch):
     release = ["release", "--features", str(home / "f.parquet"), "--as-of", AS_OF, "--models", str(tmp_path / "models")]
     assert said(capsys, *release, "--promote")[0] == 0
-    monkeypatch.setenv("LEAD_SCORING__TRAINING__SEED", "7")  # another model, no better
+    monkeypatch.setenv("LEAD_SCORING__TRAINING__HOLDOUT_SHARE", "0.3")  # another model, no better
     status, _, error = said(capsys, *release, "--promote")
     assert status != 0
     assert "was not promoted and stays staged" in error

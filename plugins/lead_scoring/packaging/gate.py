@@ -4,7 +4,8 @@ Both score the same holdout. A paired bootstrap of log loss and lift decides, be
 model has a 95 % interval of .635 to .759: a gate on point estimates is a coin. And because a small holdout hides real
 gains too (with 90 conversions a gain of .02 AUC was seen 35 times in 100), the third answer is "cannot tell".
 
-A retrain by the same recipe on newer leads need not prove a gain: it is accepted when it is not worse by a stated margin.
+A retrain by the same recipe on newer leads need not prove a gain: it is accepted when it is not worse by a margin that
+the settings state.
 """
 
 from __future__ import annotations
