@@ -4,6 +4,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# uv brings its own list of certificates; a company's TLS proxy is known only to the system's.
+export UV_SYSTEM_CERTS ?= 1
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -43,7 +45,7 @@ bench: setup  ## all benchmarks; one alone: .venv/bin/lead-scoring bench NAME
 	@$(BIN)/lead-scoring bench all
 
 lock:  ## requirements.in -> requirements.txt
-	@$(BIN)/python -m uv pip compile requirements.in --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.txt
+	@$(BIN)/python -m uv pip compile requirements.in --python-version 3.11 --generate-hashes --no-emit-index-url --no-strip-extras --no-header --quiet -o requirements.txt
 
 clean: down  ## forget the laptop's data and models, keep .venv
 	rm -rf state models/calibrated models/production models/registry
