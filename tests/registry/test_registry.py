@@ -342,7 +342,7 @@ def test_no_reading_command_accepts_a_log_that_lost_its_last_events(
 
 def test_text_that_does_not_print_is_not_recorded(registry: Registry, three: Three) -> None:
     for reason in ("two\nlines", "\x1b[2J", "M\udce4rz"):
-        with pytest.raises(BadInput, match="do not print"):
+        with pytest.raises(BadInput, match="plain text"):
             registry.promote(three[0], reason, "cli:maria")
 
 

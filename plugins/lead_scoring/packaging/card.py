@@ -13,6 +13,7 @@ from lead_scoring.model.one_booster import AVERAGE, BOOSTER, LOGISTIC
 from lead_scoring.packaging.card_figures import TIMED, TOP, calibration, key_features, performance, rate_of
 from lead_scoring.packaging.markdown import interval, number, percent, sentence, table
 from lead_scoring.packaging.standing import RECENT
+from lead_scoring.text import escape_markdown
 
 BUCKETS_HOW = {
     "calibration cross_fit + holdout": (
@@ -104,7 +105,8 @@ def _rows(run: Mapping[str, Any], whose: str) -> str:
     aside = counts.get("rows_rejected", 0)
     said = f"Of {counts['rows_in']:,} rows {whose}{aside:,} were set aside by the feature contract."
     reasons = figures.get("rejected_by_reason", {})
-    rows = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
+    frequent = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
+    rows = [(escape_markdown(reason), count) for reason, count in frequent]
     return said + ("\n\n" + table(("Reason", "Rows"), rows) if rows else "")
 
 
@@ -174,9 +176,12 @@ def _audit(facts: Mapping[str, Any]) -> str:
         said = "The leak tripwire found nothing. No test proves that there is no leak."
     else:
         said = f"Findings: {len(findings)}."
-    lines = "".join(f"\n- **{item['code']}** ({item['subject']}): {item['message']}" for item in findings)
+    lines = "".join(
+        f"\n- **{item['code']}** ({escape_markdown(item['subject'])}): {escape_markdown(item['message'])}"
+        for item in findings
+    )
     accepted = facts["accepted_findings"]
-    verdict = f"\n\nAccepted, because: {accepted}" if findings and accepted else ""
+    verdict = f"\n\nAccepted, because: {escape_markdown(accepted)}" if findings and accepted else ""
     return f"## Leak Audit and Findings\n\n{said}\n{lines}{verdict}\n\n{_alone(facts['leakage'] or {})}"
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_BARE_PIPE = re.compile(r"(?<!\\)\|")
 
 
 def number(value: float | None, digits: int, suffix: str = "") -> str:
@@ -37,6 +40,8 @@ def sentence(text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table. Pipes in cells are escaped."""
+    """A Markdown table. A pipe or a line break in a cell stays in its cell."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(_BARE_PIPE.sub(r"\\|", " ".join(str(cell).split())) for cell in line) + " |" for line in lines
+    )

@@ -13,6 +13,7 @@ from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.pipeline.clients import CHAMPION, Clients
 from lead_scoring.stage import Manifest, StageOutput, run_key, run_stage, sha256_bytes
+from lead_scoring.text import one_line
 
 
 class Modelling(Clients):
@@ -86,6 +87,7 @@ class Modelling(Clients):
         from lead_scoring.features import tripwire
         from lead_scoring.training import train
 
+        accept_findings = one_line(accept_findings, "accept_findings")
         as_of, chosen, shared = self._upstream(features)
         training = self.settings.training
         train_files = features.fetch_all(self.runs, "shards/train-")
@@ -122,6 +124,7 @@ class Modelling(Clients):
         """
         from lead_scoring.calibration import calibrate_stage
 
+        accept_findings = one_line(accept_findings, "accept_findings")
         as_of, chosen, _ = self._upstream(features)
         buckets = self.settings.buckets
         if bucket_policy:
@@ -161,6 +164,7 @@ class Modelling(Clients):
         from lead_scoring.packaging import version_of
         from lead_scoring.registry import publish_package
 
+        accept_findings = one_line(accept_findings, "accept_findings")
         as_of, chosen, _ = self._upstream(features)
         version = version_of(
             model=trained.fetch(self.runs, "model.ubj"),

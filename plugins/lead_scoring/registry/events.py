@@ -15,13 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lead_scoring.errors import BadInput, CheckFailed
+from lead_scoring.errors import CheckFailed
 from lead_scoring.stage import canonical_json, sha256_bytes
 from lead_scoring.storage import ObjectStore
+from lead_scoring.text import MAX_CHARACTERS, one_line
 
 EVENTS = "registry/events/"
 REGISTRY_FILE = "registry/registry.json"  # derived from the events, for people; nothing is decided by it
 NAME = re.compile(re.escape(EVENTS) + r"\d{8}\.json")
+MAX_REASON = 2 * MAX_CHARACTERS  # what a person gave, and who approved it
 READERS = 8  # parallel reads of a log that is read for the first time; Cloud Storage answers one in some 30 ms
 
 
@@ -150,11 +152,8 @@ class EventLog:
         """The event that would follow the ones read so far. Its time is the clock's, unless that went backwards."""
         last = self._events[-1] if self._events else None
         now = clock.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        for name, text in (("actor", actor), ("reason", reason)):
-            if not text.strip():
-                raise BadInput(f"{name} {text!r} is empty; say who or which run, and why: the registry keeps it")
-            if not text.isprintable():  # also a lone surrogate, which UTF-8 cannot hold
-                raise BadInput(f"{name} {text!r} has characters that do not print; give one line of plain text")
+        actor = one_line(actor, "actor", required=True)
+        reason = one_line(reason, "reason", maximum=MAX_REASON, required=True)
         return Event(
             number=len(self._events) + 1,
             kind=kind,

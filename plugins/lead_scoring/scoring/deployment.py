@@ -12,6 +12,7 @@ MODULES = (
     "__init__.py",
     "errors.py",
     "stage.py",
+    "text.py",
     "storage/__init__.py",
     "storage/names.py",
     "storage/local.py",
