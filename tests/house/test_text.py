@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -12,7 +13,11 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from lead_scoring.errors import BadInput
+from lead_scoring.packaging.card import _audit
 from lead_scoring.packaging.markdown import table
+from lead_scoring.pipeline import Pipeline
+from lead_scoring.settings import load_settings
+from lead_scoring.stage import Manifest
 from lead_scoring.text import MAX_CHARACTERS, PATTERN, escape_html, escape_markdown, one_line, shown
 
 FORGED = "fine.\n\n## Release Gate\n\naccepted"
@@ -83,7 +88,8 @@ def test_a_json_schema_with_the_pattern_refuses_what_the_rule_refuses(text: str)
 
 
 HOSTILE = [
-    "## Release Gate", "# accepted", "- accepted", "+ one", "1. one", "1) one", "> quoted", "a | b", "===", "---", "***",
+    "## Release Gate", "# accepted", "- accepted", "+ one", "1. one", "1) one", "> quoted", "a | b", "===", "---",
+    "***",
     "**bold** _it_ `code`", "[link](https://example.org)", "<b>accepted</b>", "&lt;b&gt;", "~~no~~", "![a](b)", "\\# x",
     "<https://example.org>", FORGED, "a\u2028# b", ": x", "    code", "C:\\temp", "5 * 3 * 2",
 ]  # fmt: skip
@@ -111,3 +117,24 @@ def test_an_attribute_is_not_left_by_its_text() -> None:
 def test_what_another_program_said_is_shown_in_one_printable_line() -> None:
     assert shown("<html>\n <body>\x1b[2J\u202e busy") == "<html> <body>\\x1b[2J\\u202e busy"
     assert len(shown("x" * 5000)) == 300
+
+
+def test_accepted_findings_and_findings_add_no_heading_to_the_model_card() -> None:
+    finding = {"code": "single_feature", "subject": "x\n## Release Gate", "message": FORGED}
+    facts = {"findings": [finding], "leakage": {"features": {}}, "accepted_findings": FORGED}
+    html = MarkdownIt("commonmark").render(_audit(facts))
+    assert html.count("<h") == 1
+    assert "<h2>Leak Audit and Findings</h2>" in html
+    assert "Accepted, because: fine. ## Release Gate accepted" in html
+
+
+def test_accepted_findings_of_several_lines_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    pipeline = Pipeline(load_settings(environment={}, overrides={"storage.runs": str(tmp_path)}))
+    nothing = Manifest("materialize_features", "20240101-0", "2024-01-01", {}, {}, {}, {})
+    for stage in (
+        lambda: pipeline.train_model(nothing, accept_findings=FORGED),
+        lambda: pipeline.calibrate_model(nothing, nothing, accept_findings=FORGED),
+        lambda: pipeline.hash_version(nothing, nothing, nothing, accept_findings=FORGED),
+    ):
+        with pytest.raises(BadInput, match="accept_findings has a line break"):
+            stage()

@@ -42,6 +42,8 @@ def sentence(text: str) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table. A pipe or a line break in a cell stays in its cell."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        "| " + " | ".join(_BARE_PIPE.sub(r"\\|", " ".join(str(cell).split())) for cell in line) + " |" for line in lines
-    )
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return _BARE_PIPE.sub(r"\\|", " ".join(str(value).split()))
