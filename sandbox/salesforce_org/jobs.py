@@ -188,7 +188,7 @@ class Jobs:
 
     def _rows(self, info: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         path = self._path(info["id"])
-        text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
+        text = path.read_bytes().decode("utf-8-sig") if path.exists() else ""
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS[info["columnDelimiter"]])
         rows = [row for row in reader if row]
         return (rows[0], rows[1:]) if rows else ([], [])

@@ -163,7 +163,7 @@ class Org:
                 raise RowError(
                     "UNABLE_TO_LOCK_ROW", f"unable to obtain exclusive access to this record or 1 records: {identity}"
                 )
-            changes = {name: [data[name], value] for name, value in kept.items()}
+            changes = {name: [data[name], value] for name, value in kept.items() if data[name] != value}
             at = now_text()
             data.update(kept, LastModifiedDate=at, SystemModstamp=at)
             data["Name"] = f"{data['FirstName'] or ''} {data['LastName']}".strip()
@@ -194,7 +194,10 @@ class Org:
             )
 
     def history(self, lead_id: str | None = None) -> list[dict[str, Any]]:
-        """What was written, oldest first: ``{number, lead_id, source, changes: {field: [old, new]}, at}``."""
+        """What was written, oldest first: ``{number, lead_id, source, changes: {field: [old, new]}, at}``.
+
+        As in a real org only fields whose value changed are listed; a write that changed none has empty ``changes``.
+        """
         where, arguments = ("WHERE lead_id = ?", (lead_id,)) if lead_id else ("", ())
         with self._lock:
             rows = self._db.execute(

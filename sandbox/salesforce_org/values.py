@@ -53,6 +53,8 @@ def coerce(field: Field, value: Any) -> Any:
 
     :raises RowError: it is too long, too large or of the wrong type.
     """
+    if isinstance(value, str):
+        value = value.strip()  # the org keeps no blanks at the ends of a text
     if value is None or value == "":
         if field.required:
             raise RowError("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{field.name}]", (field.name,))

@@ -206,6 +206,26 @@ def test_a_version_whose_file_was_changed_cannot_be_promoted(registry: Registry,
     assert registry.champion() == three[0]
 
 
+def test_a_champion_whose_file_was_changed_is_not_said_to_be_in_production_again(
+    registry: Registry, three: Three
+) -> None:
+    registry.promote(three[0], "release", "cli:maria")
+    events = registry.history()
+    registry.store.write(f"production/model_{three[0]}.ubj", b"something else")
+    with pytest.raises(CheckFailed, match=f"model_{three[0]}.ubj"):
+        registry.promote(three[0], "again", "cli:maria")
+    assert registry.history() == events
+
+
+def test_a_rollback_to_a_version_whose_file_was_changed_changes_nothing(registry: Registry, three: Three) -> None:
+    registry.promote(three[0], "release", "cli:maria")
+    registry.promote(three[1], "release", "cli:maria")
+    registry.store.write(f"production/model_{three[0]}.ubj", b"something else")
+    with pytest.raises(CheckFailed, match=f"model_{three[0]}.ubj"):
+        registry.rollback("bad figures", "cli:maria")
+    assert registry.champion() == three[1]
+
+
 def test_registry_json_is_rebuilt_from_the_events(registry: Registry, three: Three) -> None:
     right = registry.store.read(REGISTRY_FILE)
     for wrong in (b"", b"{}", right.replace(b"staged", b"production")):

@@ -76,7 +76,7 @@ def test_one_row_and_whole_columns_have_the_same_digest() -> None:
 
 def test_an_upload_clears_leaves_alone_and_quotes() -> None:
     rows = [("a", {"x": None, "y": 'say "hi",\nthere'}), ("b", {"y": "z"})]
-    assert to_csv(["x", "y"], rows) == b'Id,x,y\na,#N/A,"say ""hi"",\nthere"\nb,,z\n'
+    assert to_csv(["x", "y"], rows) == b'Id,x,y\na,#N/A,"say ""hi"",\nthere"\nb,,"z"\n'
 
 
 def test_a_missing_column_is_named_unless_it_is_optional() -> None:

@@ -238,3 +238,25 @@ def test_the_ledger_has_previous_and_new_values(desk: Desk) -> None:
     assert json.loads(row["previous_values"])["Lead_Score__c"] == "0.2000"
     assert json.loads(row["new_values"])["Lead_Score__c"] == "0.6000"
     assert (row["status"], row["attempts"]) == ("accepted", 1)
+
+
+def test_only_the_fields_that_changed_are_sent_and_the_history_shows_no_others(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    scores = dict.fromkeys(desk.ids, 0.2) | {desk.ids[0]: 0.25, desk.ids[1]: 0.8}
+    desk.sync(score_rows(scores), run_key="later")
+    moved = {"Lead_Score__c", "Lead_Score_Percentile__c"}
+    crossed = moved | {"Lead_Score_Bucket__c", "Lead_Action_Recommended__c"}
+    assert [set(desk.org.history(one)[-1]["changes"]) for one in desk.ids[:2]] == [moved, crossed]
+    uploads = [path.read_text() for path in sorted((desk.folder / "org" / "jobs").glob("*.csv"))]
+    assert set(uploads[-1].splitlines()[0].split(",")) == {"Id", *crossed}
+    cells = dict(zip(*(line.split(",") for line in uploads[-1].splitlines()[:2]), strict=True))
+    assert {name for name, cell in cells.items() if cell} == {"Id", *moved}
+
+
+def test_top_movers_are_leads_that_moved(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    scores = dict.fromkeys(desk.ids, 0.2) | {desk.ids[3]: 0.8, desk.ids[4]: 0.20001}
+    other_version = score_rows(scores, version="v2-20241222-0badcafe")  # every lead is written
+    output = desk.sync(other_version, run_key="later")
+    assert output.counts["changed"] == 12
+    assert [mover["lead_id"] for mover in output.figures["top_movers"]] == [desk.ids[3]]

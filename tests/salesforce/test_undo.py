@@ -6,7 +6,8 @@ import random
 import pytest
 
 from lead_scoring.errors import BadInput, NotFound, Transient
-from tests.salesforce.conftest import DAY, Desk, score_rows
+from lead_scoring.salesforce.status import status
+from tests.salesforce.conftest import DAY, HOME, Desk, score_rows
 
 
 def test_undo_restores_what_the_run_changed(desk: Desk) -> None:
@@ -111,3 +112,49 @@ def test_a_dry_undo_says_what_it_would_do(desk: Desk) -> None:
     output = desk.undo(dry_run=True)
     assert (output.counts["changed"], output.counts["sent"]) == (12, 0)
     assert desk.org.history() == before
+
+
+def test_a_dry_run_of_an_undo_shows_what_goes_back_and_changes_nothing(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2) | {desk.ids[3]: 0.8}), run_key="later")
+    before = list(desk.org.leads())
+    figures = desk.undo("later", dry_run=True).figures
+    assert list(desk.org.leads()) == before
+    assert figures["by_field"] == {
+        "Lead_Action_Recommended__c": 1, "Lead_Score_Bucket__c": 1, "Lead_Score_Percentile__c": 1, "Lead_Score__c": 1
+    }  # fmt: skip
+    assert {"lead_id": desk.ids[3], "field": "Lead_Score__c", "from": "0.8000", "to": "0.2000"} in figures["examples"]
+
+
+def test_a_dry_run_of_an_undo_names_few_leads_however_many_go_back(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    figures = desk.undo(dry_run=True).figures
+    assert figures["by_field"]["Lead_Score__c"] == 12
+    assert len({entry["lead_id"] for entry in figures["examples"]}) == 5
+
+
+def test_an_edit_of_a_field_that_the_run_did_not_change_is_no_obstacle(desk: Desk) -> None:
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.25)), run_key="later")  # as cold as before
+    desk.org.update(desk.ids[4], {"Lead_Score_Bucket__c": "Ask Ann"}, "page")
+    output = desk.undo("later")
+    assert (output.counts["accepted"], output.counts["fields_left"]) == (12, 0)
+    lead = desk.org.get(desk.ids[4])
+    assert lead is not None
+    assert (lead["Lead_Score__c"], lead["Lead_Score_Bucket__c"]) == (0.2, "Ask Ann")
+
+
+def test_the_run_to_undo_next_is_the_newest_that_was_not_undone(desk: Desk) -> None:
+    def last() -> str | None:
+        found = status(warehouse=desk.warehouse, state=desk.state, config_folder=HOME / "include" / "config")
+        return None if found["last_run"] is None else str(found["last_run"])
+
+    assert last() is None
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)), run_key="first")
+    desk.sync(score_rows(dict.fromkeys(desk.ids, 0.8)), run_key="second")
+    assert last() == "second"
+    desk.undo("second")
+    assert last() == "first"
+    assert desk.undo("first").counts["accepted"] == 12  # that the second run's undo wrote these leads is no obstacle
+    assert set(desk.scores_in_org().values()) == {None}
+    assert last() is None

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.errors import CheckFailed
+from lead_scoring.errors import CheckFailed, NotFound
 from lead_scoring.pipeline.clients import Clients
 from lead_scoring.stage import Manifest, find_manifest, run_key, run_stage, sha256_file
 
@@ -216,6 +216,13 @@ class Delivery(Clients):
                 dry_run=dry_run,
             )
         return {"counts": dict(output.counts), "figures": dict(output.figures)}
+
+    def last_sync_run(self) -> str:
+        """The newest run that changed the org and was not undone. :raises NotFound: there is none."""
+        run = self.sync_status()["last_run"]
+        if run is None:
+            raise NotFound("there is no sync run to undo: none changed a lead, or all were undone already")
+        return str(run)
 
     def sync_status(self) -> dict[str, Any]:
         from lead_scoring.salesforce import status

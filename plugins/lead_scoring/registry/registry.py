@@ -170,6 +170,7 @@ class Registry:
         def decide(state: State) -> Event | None:
             entry = state.entry(version)
             if entry.status == "production":
+                sound(entry)
                 place_function(self.store, version, entry.manifest_digest)  # mends what was changed since
                 return None
             _check_expected(state, expected)

@@ -16,10 +16,10 @@ from typing import Any
 
 from lead_scoring.errors import BadInput, NotFound, Transient
 from lead_scoring.salesforce.client import LostReply, OrgClient
+from lead_scoring.salesforce.fields import CLEAR
 from lead_scoring.salesforce.journal import Journal
 
 FINAL = ("JobComplete", "Failed", "Aborted")
-CLEAR = "#N/A"  # a cell that empties the field; an empty cell leaves it alone
 MAXIMUM_FILE_BYTES = 100_000_000  # Bulk API 2.0: a file may have 150 MB once base64-encoded, about 100 MB before
 # The two codes that pass by themselves; every other refusal stands until the value or the org changes.
 TRANSIENT_CODES = ("UNABLE_TO_LOCK_ROW", "API_TEMPORARILY_UNAVAILABLE")
@@ -36,18 +36,17 @@ class RowResult:
 
 def to_csv(columns: Sequence[str], rows: Sequence[tuple[str, Mapping[str, str | None]]]) -> bytes:
     """Rows of lead id and values as an upload. A field that a row does not have is left alone, None clears it."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["Id", *columns])
-    for lead_id, values in rows:
-        writer.writerow([lead_id, *(_cell(values, name) for name in columns)])
-    return out.getvalue().encode()
+    lines = [",".join(["Id", *columns])]
+    lines += [",".join([lead_id, *(_cell(values, name) for name in columns)]) for lead_id, values in rows]
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _cell(values: Mapping[str, str | None], name: str) -> str:
     if name not in values:
         return ""
-    return CLEAR if values[name] is None else str(values[name])
+    value = values[name]
+    # Always in quotes: csv.writer before Python 3.11.9 leaves a bare carriage return without, which ends the row.
+    return CLEAR if value is None else '"' + value.replace('"', '""') + '"'
 
 
 def submit(client: OrgClient, journal: Journal, part: int, data: bytes) -> str:

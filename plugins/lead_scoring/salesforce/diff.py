@@ -210,7 +210,10 @@ def _problem(lead_id: str | None, score: float | None, broken: str | None, twice
     if score is None:
         return "MISSING_SCORE", f"lead {lead_id} has no lead_score"
     if broken:
-        return "BAD_VALUE", f"the value for {broken} of lead {lead_id} is not a finite number"
+        return (
+            "BAD_VALUE",
+            f"the value for {broken} of lead {lead_id} is no finite number and no text that can be sent",
+        )
     return None
 
 

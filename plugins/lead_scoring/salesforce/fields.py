@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 METADATA_NAMESPACE = "{http://soap.sforce.com/2006/04/metadata}"
+CLEAR = "#N/A"  # a cell of an upload that empties the field; an empty cell leaves it alone
+BLANKS = "".join(
+    filter(str.isspace, map(chr, range(0x3001)))
+)  # trimmed on both sides, so no org's idea of them matters
+CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 MAXIMUM_NUMBER = 1e15  # larger ones have no digits left for decimals; the org would refuse them anyway
 
 
@@ -110,16 +116,33 @@ def encode(field: MappedField, values: pa.ChunkedArray | pa.Array) -> pa.Array:
     if field.kind == "DateTime":
         moments = pc.cast(array, pa.timestamp("s"), safe=False)
         return pc.strftime(moments, format="%Y-%m-%dT%H:%M:%SZ")
-    text = pc.cast(array, pa.string())
-    return pc.if_else(pc.equal(text, ""), None, text)
+    text = _stored_text(pc.cast(array, pa.string()))
+    usable = pc.and_(pc.not_equal(text, ""), pc.invert(_unsendable(text)))
+    return pc.if_else(pc.fill_null(usable, False), text, None)
+
+
+def _stored_text(text: pa.Array) -> pa.Array:
+    """As the org keeps it: without blanks at its ends, each line break one line feed."""
+    import pyarrow.compute as pc
+
+    return pc.utf8_trim(pc.replace_substring_regex(text, "\r\n?", "\n"), BLANKS)
+
+
+def _unsendable(text: pa.Array) -> pa.Array:
+    """Mask of texts that a file cannot carry as they are: control characters, and the word that empties a field."""
+    import pyarrow.compute as pc
+
+    return pc.or_(pc.equal(text, CLEAR), pc.match_substring_regex(text, CONTROLS))
 
 
 def unusable(field: MappedField, values: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Mask of the values that are there but cannot be written: numbers that are not finite or absurdly large."""
+    """Mask of values that are there but cannot be written: infinite or absurd numbers, texts that no file can carry."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if field.kind in {"Text", "LongTextArea"}:
+        return pc.fill_null(_unsendable(_stored_text(pc.cast(array, pa.string()))), False)
     if field.kind != "Number":
         return pa.array([False] * len(array), pa.bool_())
     numbers = pc.cast(array, pa.float64())
@@ -145,7 +168,7 @@ def canonical(field: MappedField, value: Any) -> str | None:
         if text.endswith(".000+0000"):  # how the org writes one; the general way takes ten times as long
             return f"{text[:19]}Z"
         return dt.datetime.fromisoformat(text).astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return str(value)
+    return re.sub("\r\n?", "\n", str(value)).strip(BLANKS) or None
 
 
 def digest_of(fields: Sequence[MappedField], values: Mapping[str, str | None]) -> str:

@@ -85,12 +85,16 @@ def latest_day(summary: pa.Table | None) -> dt.date | None:
 
     :param summary: of ``salesforce_run_summary``; None if there is no ledger yet.
     """
+    return max((run["as_of"] for run in kept_runs(summary)), default=None)
+
+
+def kept_runs(summary: pa.Table | None) -> list[dict[str, Any]]:
+    """The sync runs of which the org took something and that were not undone since, oldest first."""
     runs = [run for run in summary.to_pylist() if run["accepted"]] if summary is not None else []
     undone = {run["run_key"]: run["sequence"] for run in runs if run["operation"] == UNDO}
-    kept = [
+    return [
         run for run in runs if run["operation"] == SYNC and run["sequence"] > undone.get(undo_key(run["run_key"]), 0)
     ]
-    return max((run["as_of"] for run in kept), default=None)
 
 
 def undo_key(run_key: str) -> str:

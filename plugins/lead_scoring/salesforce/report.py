@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOVERS = 10
+SHOWN_DECIMALS = 4  # of a score in the org: a smaller move is none that anybody sees
 SAMPLE_ROWS = 5
 CLOSED_FEW = 10  # so many leads may turn out closed on any day, even if nothing else changed
 RETRY = "sync with --retry-parked (in Airflow: clear the task)"
@@ -54,12 +55,15 @@ def _tally(changes: pa.Table, column: str) -> dict[str, int]:
 
 
 def _top_movers(changes: pa.Table) -> list[dict[str, Any]]:
-    """The leads whose score moved most, either way."""
+    """The leads whose score moved most, either way; leads that did not move are not among them."""
     import pyarrow.compute as pc
 
     if not changes.num_rows:
         return []
     moved = changes.filter(pc.and_(pc.is_valid(changes["previous_score"]), pc.is_null(changes["code"])))
+    shown = [pc.round(moved[name], SHOWN_DECIMALS) for name in ("score", "previous_score")]
+    other_bucket = pc.fill_null(pc.not_equal(moved["bucket"], moved["previous_bucket"]), False)
+    moved = moved.filter(pc.or_(pc.not_equal(*shown), other_bucket))
     distance = pc.abs(pc.subtract(moved["score"], moved["previous_score"]))
     moved = moved.select(["lead_id", "previous_score", "score", "previous_bucket", "bucket"])
     order = [("distance", "descending"), ("lead_id", "ascending")]

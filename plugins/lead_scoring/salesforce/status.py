@@ -17,7 +17,8 @@ def status(*, warehouse: Warehouse, state: ObjectStore, config_folder: Path, run
 
     :param runs: how many of the latest runs to list.
     :returns: ``runs`` (newest first: the columns of ``salesforce_run_summary``), ``leads`` that the org has scores of,
-        ``buckets`` of those, ``parked`` and ``closed`` leads, ``latest_as_of``, ``interrupted_run``.
+        ``buckets`` of those, ``parked`` and ``closed`` leads, ``latest_as_of``, ``last_run`` (the newest that
+        was not undone: the one to undo first), ``interrupted_run``.
     """
     sql_folder = config_folder.parent / "sql"
     summary = ledger.query(warehouse, sql_folder, "salesforce_run_summary")
@@ -34,6 +35,7 @@ def status(*, warehouse: Warehouse, state: ObjectStore, config_folder: Path, run
         "buckets": dict(sorted(buckets.items())),
         "parked": len(codes) - closed,
         "closed": closed,
+        "last_run": next((run["run_key"] for run in reversed(ledger.kept_runs(summary))), None),
         "latest_as_of": None if latest is None else latest.isoformat(),
         "interrupted_run": unfinished_run(state),
     }

@@ -80,21 +80,22 @@ class Transfer:
         return journal.run_key
 
     def has_values(self, row: Row, record: Mapping[str, Any] | None) -> bool:
-        """Whether a record of the org has all values that a row would write."""
-        wanted: dict[str, str | None] = json.loads(row["new_values"])
+        """Whether a record of the org has all values that a row sends."""
+        wanted = changed_values(row)
         return record is not None and all(
             canonical(self.fields[name], record.get(name)) == value for name, value in wanted.items()
         )
 
     def _send(self, journal: Journal, rows: list[Row]) -> None:
         pending = [number for number, row in enumerate(rows) if not row["status"]]
-        names = list(dict.fromkeys(name for number in pending for name in json.loads(rows[number]["new_values"])))
+        wanted = {number: changed_values(rows[number]) for number in pending}
+        names = list(dict.fromkeys(name for values in wanted.values() for name in values))
         for attempt in range(self.client.settings.max_attempts):
             if not pending:
                 break
             if attempt:
                 self.client.pause(attempt - 1)
-            data = to_csv(names, [(rows[n]["lead_id"], json.loads(rows[n]["new_values"])) for n in pending])
+            data = to_csv(names, [(rows[n]["lead_id"], wanted[n]) for n in pending])
             part = journal.add_part(pending)
             pending = self._collect(rows, pending, submit(self.client, journal, part, data))
         _close(rows, "")
@@ -146,6 +147,12 @@ class Transfer:
         for row in rows:
             row["sequence"] = journal.sequence
         return rows
+
+
+def changed_values(row: Row) -> dict[str, str | None]:
+    """The fields whose value differs from what the org had: only they are sent. An empty cell leaves a field alone."""
+    previous, values = json.loads(row["previous_values"]), json.loads(row["new_values"])
+    return {name: value for name, value in values.items() if name not in previous or previous[name] != value}
 
 
 def _close(rows: list[Row], reason: str) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from simple_salesforce import Salesforce
 
 SHOWN = 20
+EXAMPLES = 5  # leads
 
 
 def undo(
@@ -47,7 +48,8 @@ def undo(
 
     :param work: folder for ``undo.json``, which lists everything that was left; without it the output has no files.
     :returns: counts leads = changed + left + unchanged, changed = accepted + rejected + exhausted + unprocessed, and
-        ``fields_left``; figures ``left``, the first of what was left and why.
+        ``fields_left``; figures ``by_field`` {field: leads}, ``examples`` of a few leads, each with ``lead_id``,
+        ``field``, ``from`` and ``to``, and ``left``, the first of what was left and why.
     :raises NotFound: the ledger has no such run.
     :raises CheckFailed: the org refused too many rows.
     :raises Transient: the org stayed out of reach; try again.
@@ -93,12 +95,13 @@ def _plan(
             continue
         written, before = json.loads(entry["new_values"]), json.loads(entry["previous_values"])
         now = {field.name: canonical(field, record.get(field.name)) for field in fields if field.name in written}
-        edited = [name for name in written if now[name] != written[name]]
+        changed = [name for name in written if before.get(name) != written[name]]  # others were never sent
+        edited = [name for name in changed if now[name] != written[name]]
         left += [
             {"lead_id": lead_id, "field": name, "ours": written[name], "theirs": now[name], "why": "edited since"}
             for name in edited
         ]
-        restored = {name: before.get(name) for name in written if name not in edited and before.get(name) != now[name]}
+        restored = {name: before.get(name) for name in changed if name not in edited}
         if restored:
             rows.append(_row(entry, undo_key, fields, now, restored))
     return rows, left
@@ -134,6 +137,17 @@ def _row(
     }
 
 
+def _restored(rows: Sequence[Row]) -> dict[str, Any]:
+    """What goes back, small enough for a form: how many leads by field, and a few examples."""
+    by_field = Counter(name for row in rows for name in json.loads(row["new_values"]))
+    examples = [
+        {"lead_id": row["lead_id"], "field": name, "from": json.loads(row["previous_values"])[name], "to": value}
+        for row in rows[:EXAMPLES]
+        for name, value in json.loads(row["new_values"]).items()
+    ]
+    return {"by_field": dict(sorted(by_field.items())), "examples": examples}
+
+
 def _report(
     rows: Sequence[Row],
     left: Sequence[dict[str, Any]],
@@ -160,6 +174,7 @@ def _report(
     problems = [] if dry_run else problems_of(refused)
     figures = {
         "left": list(left[:SHOWN]),
+        **_restored(rows),
         "problems": problems,
         "messages": messages_of(problems),
         "dry_run_reason": "dry run: nothing was sent" if dry_run else "",
