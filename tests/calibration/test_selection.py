@@ -71,6 +71,13 @@ def test_the_default_is_kept_unless_another_is_better_by_more_than_a_standard_er
     assert select(losses).method == "beta"
 
 
+def test_a_simpler_method_does_not_displace_the_default_by_a_hair() -> None:
+    """Both give nearly the same scores, so a tiny gain is many standard errors: seen with identity."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 1000)
+    losses = {CONSTANT: np.full(1000, 1.0), "identity": noise + 0.4999, "shrunk_platt": noise + 0.5}
+    assert select(losses).method == "shrunk_platt"
+
+
 def test_with_few_conversions_a_shrunk_slope_regrets_less_than_platt(leads) -> None:
     """40 sets of 1,000 leads with some 40 conversions: loss on 20,000 other leads, against the truth's."""
     regret = {"platt": [], "shrunk_platt": []}

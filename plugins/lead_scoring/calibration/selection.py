@@ -1,8 +1,9 @@
 """The one-standard-error rule (Breiman et al. 1984) on paired, cross-fitted log loss.
 
 Differences among the smooth methods are noise at the sizes that lead scoring has, and every parameter must be paid for
-with conversions. So Platt shrunk towards slope 1 is the default. It gives way only where another calibrator is better
-by more than one standard error; then the simplest that is within one standard error of the best is taken.
+with conversions. So Platt shrunk towards slope 1 is the default. It gives way only where a more flexible calibrator is
+better by more than one standard error; then the simplest of these within one standard error of the best is taken. A
+simpler one cannot displace it: it gives nearly the same scores, so that their difference has nearly no standard error.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def candidate_methods(positives: int) -> list[str]:
 
 
 def select(losses: dict[str, NDArray[np.float64]]) -> Selection:
-    """The default, unless the best is better by more than one standard error: then the simplest that is as good.
+    """The default, unless a more flexible one is better by more than one standard error: then the simplest as good.
 
     :param losses: method to out-of-fold log loss of each lead, shape (n,), the constant among them.
     :raises CheckFailed: no method beats the constant: these scores say nothing that the base rate does not say.
@@ -46,6 +47,8 @@ def select(losses: dict[str, NDArray[np.float64]]) -> Selection:
             f"no calibrator beats the constant base rate: cross-fitted log loss of the best ({nearest}) is "
             f"{means[nearest]:.6f}, of the constant {floor:.6f}; train on better features or more conversions"
         )
+    if DEFAULT in able:
+        able = able[able.index(DEFAULT) :]
     best = min(able, key=means.__getitem__)
     for name in sorted(able, key=lambda name: name != DEFAULT):  # a stable sort: the default, then simplest first
         difference = losses[name] - losses[best]

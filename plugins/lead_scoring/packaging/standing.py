@@ -9,7 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 KEPT = ("split", "recipe", "family", "parameters", "search", "baselines", "in_sample", "segments", "importance")
-
+# What a manifest lacks that was written before the family of a model was chosen.
+BEFORE_FAMILIES = {
+    "recipe": None,  # so no other version is taken for a plain retrain of it
+    "family": {"chosen": "booster", "reason": "the booster was the only family when this model was trained"},
+}
 
 RECENT = "recent"  # the part of the split that only moved the intercept
 
@@ -37,7 +41,8 @@ def training_report_of(
     :param manifest: parsed ``manifest_<v>.json``. :param scorer: parsed ``scorer_<v>.json`` of the same version.
     :param recent: of :func:`recent_part`.
     """
-    report = {name: manifest[name] for name in KEPT}
+    known = {**BEFORE_FAMILIES, **manifest}
+    report = {name: known[name] for name in KEPT}
     split = report["split"]
     report["split"] = {
         **split, "out_of_time": False, "rule": None, "parts": {**split["parts"], RECENT: dict(recent)},
