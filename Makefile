@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` runs the main job for real, `make test` passes the tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test up down bench lint lock clean
+.PHONY: help setup demo test browser up down bench lint lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -26,8 +26,15 @@ setup: .venv/ready  ## create .venv from the locked requirements (uv if it can b
 demo: setup  ## the main job, end to end (FEATURES=table.parquet brings a ready feature table, ACCEPT="reason" accepts findings)
 	@$(BIN)/python -m sandbox.demo $(if $(FEATURES),--features "$(FEATURES)") $(if $(ACCEPT),--accept-findings "$(ACCEPT)")
 
-test: setup lint  ## all tests
+test: setup lint browser  ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+browser:  ## chromium, in which the tests press the buttons of Airflow's UI (Debian's package)
+	@command -v chromium >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo "The browser tests need chromium on the PATH, and there is no apt-get here to install it: install it by hand"; exit 1; }; \
+	  root=$$([ "$$(id -u)" = 0 ] || command -v sudo) || { echo "The browser tests need chromium: as root, apt-get install chromium"; exit 1; }; \
+	  echo "Installing chromium for the browser tests"; \
+	  $$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
 lint: setup  ## ruff (with Airflow's rules), mypy on the library, the layer rules
 	@$(BIN)/ruff check .

@@ -37,6 +37,7 @@ from lead_scoring_airflow.defaults import (
     RUN_DAY,
     dry_run_param,
     figures_of,
+    text_param,
 )
 from lead_scoring_airflow.delivery import deliver
 from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
@@ -46,7 +47,7 @@ from lead_scoring_airflow.operators.materialize_features import MaterializeFeatu
 from lead_scoring_airflow.operators.train_model import TrainModelOperator
 from lead_scoring_airflow.operators.update_registry import UpdateRegistryOperator
 
-FINDINGS = "{{ params.accept_findings }}"
+FINDINGS = "{{ params.accept_findings or '' }}"
 GATE = "ti.xcom_pull('hash_version')['figures']['gate']"
 
 with DAG(
@@ -64,12 +65,10 @@ with DAG(
         "feature_set": Param(
             DEFAULT_FEATURE_SET, enum=FEATURE_SETS, title="Feature set", description="A set of the feature catalog."
         ),
-        "features": Param(
-            "",
-            type="string",
-            maxLength=1000,
-            title="Ready feature table",
-            description="Path of a Parquet file. Empty: compute the features from the source tables.",
+        "features": text_param(
+            "Ready feature table",
+            "Path of a Parquet file. Empty: compute the features from the source tables.",
+            maximum=1000,
         ),
         "bucket_policy": Param(
             DEFAULT_BUCKET_POLICY,
@@ -77,12 +76,9 @@ with DAG(
             title="Bucket policy",
             description="lift: multiples of the base rate. absolute: the document's 0.7/0.5/0.3. capacity: shares.",
         ),
-        "accept_findings": Param(
-            "",
-            type="string",
-            maxLength=500,
-            title="Accept findings because",
-            description="A reason lets the release pass leak and bucket findings. The model card carries it.",
+        "accept_findings": text_param(
+            "Accept findings because",
+            "A reason lets the release pass leak and bucket findings. The model card has it. Empty: they stop it.",
         ),
         "require_approval": Param(
             False, type="boolean", title="Ask for approval", description="Wait for a person before the registry."
@@ -95,7 +91,7 @@ with DAG(
         as_of=AS_OF,
         run_day=RUN_DAY,
         feature_set="{{ params.feature_set }}",
-        features="{{ params.features }}",
+        features="{{ params.features or '' }}",
         doc_md="Features as of a date, from the source tables or a ready table. Bad rows are set aside and counted.",
     )
     trained = TrainModelOperator(

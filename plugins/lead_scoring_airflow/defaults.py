@@ -64,6 +64,15 @@ AS_OF_PARAM = Param(
 )
 
 
+def text_param(title: str, description: str, *, maximum: int = 500) -> Param:
+    """A line of text that may stay empty.
+
+    Empty is None and not "": Airflow's form takes an empty default text for a required field that nobody filled in,
+    and keeps its Trigger button grey.
+    """
+    return Param(None, type=["null", "string"], maxLength=maximum, title=title, description=description)
+
+
 def dry_run_param() -> Param:
     return Param(
         False,

@@ -312,6 +312,13 @@ def test_an_error_nobody_thought_of_is_one_line_in_xcom_too(pipeline, context):
     assert context["pushed"] == {"error": "KeyError: 'reasons'; see the log"}
 
 
+def test_a_refusal_is_a_line_of_its_own_in_the_log(pipeline, context, caplog):
+    pipeline(error=BadInput("column 'days_in_gap' is missing"))
+    with pytest.raises(BadInput):
+        TrainModelOperator(task_id="t", features=FEATURES).execute(context)
+    assert "column 'days_in_gap' is missing" in [record.getMessage() for record in caplog.records]
+
+
 def test_a_refusal_is_one_line_in_xcom_and_fails_the_task(pipeline, context):
     pipeline(error=BadInput("column 'days_in_gap' is missing from leads.parquet; add it"))
     with pytest.raises(BadInput):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,29 +13,18 @@ import requests
 
 from sandbox import stack
 from sandbox.airflow_client import AirflowClient
-from sandbox.demo import prepare
+from tests.laptop import AS_OF, standing_laptop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 RELEASE, DAILY = "lead_scoring_release", "lead_scoring_daily"
-AS_OF = "2024-12-21"
 
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory):
     """The stack of `make up`, in a temporary folder, with the sample data loaded."""
-    folder = tmp_path_factory.mktemp("laptop")
-    before = dict(os.environ)
-    os.environ["LEAD_SCORING_STATE"] = str(folder / "state")
-    os.environ["LEAD_SCORING__STORAGE__MODELS"] = str(folder / "models")
-    os.environ.update(stack.environment("http://127.0.0.1:0", "", ""))
-    try:
-        prepare("")
-        yield stack.up()
-    finally:
-        stack.down()
-        os.environ.clear()
-        os.environ.update(before)
+    with standing_laptop(tmp_path_factory.mktemp("laptop")) as standing:
+        yield standing
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
     from lead_scoring.stage import Manifest
 
 XCOM_ERROR = "error"
+log = logging.getLogger(__name__)
 
 
 class StageOperator(BaseOperator):
     """Base of the operators. A subclass names its arguments and calls one method of the pipeline.
 
     ``execute`` returns the stage's manifest as a dict: paths, digests, counts and figures, never data. When it fails,
-    one line of why is pushed under the XCom key ``error``, so that a person need not search the log.
+    one line of why is logged before the traceback and pushed under the XCom
+    key ``error``, so that a person need not search the log.
 
     :raises BadInput: the run was triggered with a parameter that its DAG does not have: a misspelt ``dry_run_sync``
         must not send anything.
@@ -61,10 +64,14 @@ class reported_errors:  # noqa: N801 - reads as a statement
         from lead_scoring.errors import LeadScoringError
 
         if isinstance(error, LeadScoringError):
-            self.context["ti"].xcom_push(key=XCOM_ERROR, value=str(error))
+            message = str(error)
         elif isinstance(error, Exception):  # waiting for a person is none
             line = (str(error).splitlines() or [""])[0]
-            self.context["ti"].xcom_push(key=XCOM_ERROR, value=f"{type(error).__name__}: {line}; see the log")
+            message = f"{type(error).__name__}: {line}; see the log"
+        else:
+            return
+        log.error("%s", message)  # a line of its own: Airflow folds the traceback that follows, and clips its last line
+        self.context["ti"].xcom_push(key=XCOM_ERROR, value=message)
 
 
 def _refuse_unknown_params(context: Context) -> None:
