@@ -16,10 +16,13 @@ setup: .venv/ready  ## create .venv from the locked requirements (uv if it can b
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else f"Python 3.11 is needed, {sys.executable} is {sys.version.split()[0]}; set PYTHON=/path/to/python3.11")'
 	@echo "Setting up .venv: about 2 GB, once"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet uv || echo "uv cannot be had; pip takes a few minutes"
+# The pip of Python 3.11 takes celery[redis] and others in a file with hashes for unpinned; pip 26 does not.
+	@$(BIN)/python -m pip install --quiet uv || echo "uv cannot be had"
 	@{ $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt && \
 	   $(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; } || \
-	 { $(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt && \
+	 { echo "Going on with pip: this takes some minutes"; \
+	   $(BIN)/python -m pip install --quiet --upgrade 'pip>=26' && \
+	   $(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt && \
 	   $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . ; }
 	@touch $@
 
@@ -52,7 +55,7 @@ bench: setup  ## all benchmarks; one alone: .venv/bin/lead-scoring bench NAME
 	@$(BIN)/lead-scoring bench all
 
 lock:  ## requirements.in -> requirements.txt
-	@$(BIN)/python -m uv pip compile requirements.in --python-version 3.11 --generate-hashes --no-emit-index-url --no-strip-extras --no-header --quiet -o requirements.txt
+	@$(BIN)/python -m uv pip compile requirements.in --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.txt
 
 clean: down  ## forget the laptop's data and models, keep .venv
 	rm -rf state models/calibrated models/production models/registry
