@@ -1,4 +1,4 @@
-"""`make setup` works with uv, without it, and behind a company's TLS proxy. No network: Python is played by a script."""
+"""`make setup` works with uv, without it, and behind a company's TLS proxy. A script plays Python: no network."""
 
 from __future__ import annotations
 
