@@ -23,6 +23,8 @@ from lead_scoring.errors import Conflict, NotFound
 if TYPE_CHECKING:
     from lead_scoring.storage import ObjectStore
 
+KEY_DIGITS = 16  # 64 bits: two runs of one stage and day share a key by chance once in 10^19
+
 
 @dataclass(frozen=True)
 class FileRef:
@@ -52,9 +54,9 @@ class Manifest:
     """What a stage published: the only thing that travels between tasks.
 
     :param stage: the stage's name.
-    :param key: ``YYYYMMDD-<8 hex>``: the as-of date and a digest of all inputs.
+    :param key: ``YYYYMMDD-<16 hex>``: the as-of date and a digest of all inputs.
     :param as_of: ISO date.
-    :param inputs: what the key was computed from.
+    :param inputs: what the key was computed from. A later call gets this manifest only if its inputs are equal.
     :param files: logical name to published file.
     """
 
@@ -123,8 +125,8 @@ def sha256_file(path: Path) -> str:
 
 
 def run_key(as_of: dt.date, inputs: Mapping[str, Any]) -> str:
-    """``YYYYMMDD-<8 hex>``: the as-of date and a digest of the inputs."""
-    return f"{as_of:%Y%m%d}-{sha256_bytes(canonical_json(inputs))[:8]}"
+    """``YYYYMMDD-<16 hex>``: the as-of date and a digest of the inputs."""
+    return f"{as_of:%Y%m%d}-{sha256_bytes(canonical_json(inputs))[:KEY_DIGITS]}"
 
 
 def manifest_name(stage: str, key: str) -> str:
@@ -150,10 +152,10 @@ def run_stage(
 
     :param inputs: everything that decides the result: upstream digests, settings, SQL text. JSON values only.
     :param build: writes into the folder it is given and says what it wrote.
-    :raises Conflict: a published file was changed afterwards.
+    :raises Conflict: a published file was changed afterwards, or the manifest of this key was made from other inputs.
     """
     key = run_key(as_of, {"stage": stage, **inputs})
-    if (standing := find_manifest(runs, stage, key)) is not None:
+    if (standing := _made_from(runs, stage, key, inputs)) is not None:
         for logical in standing.files:
             standing.fetch(runs, logical)
         return standing
@@ -177,8 +179,31 @@ def run_stage(
     try:
         runs.write(manifest_name(stage, key), canonical_json(manifest.to_dict()), if_generation=0)
     except Conflict:  # another attempt of the same stage finished first: its files stand, ours are never referred to
-        winner = find_manifest(runs, stage, key)
+        winner = _made_from(runs, stage, key, inputs)
         if winner is None:
             raise
         return winner
     return manifest
+
+
+def _made_from(runs: ObjectStore, stage: str, key: str, inputs: Mapping[str, Any]) -> Manifest | None:
+    """The published manifest of these very inputs, None if there is none of this key.
+
+    :raises Conflict: the manifest of this key has other inputs: the key alone proves nothing.
+    """
+    standing = find_manifest(runs, stage, key)
+    if standing is None:
+        return None
+    asked, made = ({name: canonical_json(value) for name, value in of.items()} for of in (inputs, standing.inputs))
+    if asked != made:  # compared as JSON, where true is not 1
+        names = sorted(name for name in asked.keys() | made.keys() if asked.get(name) != made.get(name))
+        raise Conflict(
+            f"manifest {runs.uri}/{manifest_name(stage, key)} was made from other inputs: "
+            f"{_shown(standing.inputs, names)}, this run has {_shown(inputs, names)}; "
+            f"move {stage}/{key} out of the runs store and run the stage again"
+        )
+    return standing
+
+
+def _shown(inputs: Mapping[str, Any], names: list[str]) -> str:
+    return ", ".join(f"{name} = {inputs[name]!r}" if name in inputs else f"no {name}" for name in names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 
+from lead_scoring import stage
 from lead_scoring.errors import Conflict, NotFound
 from lead_scoring.stage import Manifest, StageOutput, canonical_json, find_manifest, run_key, run_stage
 from lead_scoring.storage import open_store
@@ -44,9 +48,50 @@ def test_other_inputs_have_another_key_and_do_not_touch_the_first(tmp_path):
     assert first.fetch(store, "out.txt").read_text() == "one"
 
 
+INPUTS = some.dictionaries(
+    some.sampled_from(["features", "version", "shard"]),
+    some.none() | some.booleans() | some.integers(0, 3) | some.text(),
+)
+
+
+@given(INPUTS, INPUTS)
+@settings(max_examples=60, deadline=None)
+def test_a_manifest_is_never_reused_for_other_inputs_however_short_the_key(tmp_path_factory, one, other):
+    store = open_store(tmp_path_factory.mktemp("runs"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stage, "KEY_DIGITS", 0)  # every run of the day has one key
+        first = run_stage(store, "train", DAY, one, build_with("one"))
+        if canonical_json(one) == canonical_json(other):
+            assert run_stage(store, "train", DAY, other, build_with("another")) == first
+        else:
+            with pytest.raises(Conflict, match="was made from other inputs"):
+                run_stage(store, "train", DAY, other, build_with("another"))
+
+
+def test_a_manifest_of_other_inputs_is_refused_with_both(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "KEY_DIGITS", 0)
+    store = open_store(tmp_path)
+    run_stage(store, "batch_score", DAY, {"shard": "score-00000", "version": "a"}, build_with("one"))
+    message = "shard = 'score-00000', this run has shard = 'score-00001'; move batch_score/20241221- out"
+    with pytest.raises(Conflict, match=message):
+        run_stage(store, "batch_score", DAY, {"shard": "score-00001", "version": "a"}, build_with("two"))
+
+
+def test_the_slower_of_two_attempts_is_refused_the_winner_of_other_inputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(stage, "KEY_DIGITS", 0)
+    store = open_store(tmp_path)
+
+    def overtaken(work: Path) -> StageOutput:
+        run_stage(store, "train", DAY, {"data": 1}, build_with("one"))
+        return build_with("two")(work)
+
+    with pytest.raises(Conflict, match="data = 1, this run has data = 2"):
+        run_stage(store, "train", DAY, {"data": 2}, overtaken)
+
+
 def test_the_key_is_the_date_and_a_digest_of_the_inputs():
     assert run_key(DAY, {"a": 1, "b": 2}) == run_key(DAY, {"b": 2, "a": 1})
-    assert run_key(DAY, {}).startswith("20241221-")
+    assert re.fullmatch(r"20241221-[0-9a-f]{16}", run_key(DAY, {}))
     assert run_key(DAY, {}) != run_key(dt.date(2024, 12, 22), {})
 
 

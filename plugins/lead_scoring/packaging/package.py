@@ -68,7 +68,7 @@ def package(
     :param gate: the gate's verdict, with the champion's version id under ``champion``.
     :param leakage: figures of the leak tripwire.
     :param history: registry entries of earlier versions.
-    :param code_version: digest of the library that made it.
+    :param code_version: digest of the code of the stages that made it.
     :param function_files: relative name to text, of the HTTP function.
     """
     report, metadata = _load(training_report), _load(calibration_metadata)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lead_scoring.catalog import FeatureSet, load_catalog
+from lead_scoring.code import code_digest
 from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.settings import Settings
-from lead_scoring.stage import sha256_bytes, sha256_file
 from lead_scoring.storage import ObjectStore, open_store
 
 if TYPE_CHECKING:
@@ -50,13 +51,9 @@ class Clients:
 
         return Registry(self.models)
 
-    @functools.cached_property
-    def code_digest(self) -> str:
-        """Digest of the library, the SQL and the catalog: other code never takes over the results of this code."""
-        library = Path(__file__).parents[1]
-        files = [*library.rglob("*.py"), *self.settings.sql_folder.rglob("*.sql")]
-        files += self.settings.config_folder.glob("feature_catalog.yaml")
-        return sha256_bytes("".join(sorted(sha256_file(path) for path in files)).encode())[:16]
+    def code(self, *functions: Callable[..., Any]) -> str:
+        """Digest of the modules and queries that these functions run: see :mod:`lead_scoring.code`."""
+        return code_digest(functions, self.settings.sql_folder)
 
     def model_card_url(self, version: str) -> str:
         """Where people read the card of a version: the configured address, else the Cloud Storage console."""

@@ -27,7 +27,13 @@ class Delivery(Clients):
         as_of = dt.date.fromisoformat(features.as_of)
         return run_stage(
             self.runs, "batch_score", as_of,
-            {"features": features.digest, "version": version, "shard": shard, "code": self.code_digest},
+            {
+                "features": features.digest,
+                "version": version,
+                "shard": shard,
+                "expires_after_days": self.settings.scoring.expires_after_days,
+                "code": self.code(score_shard),
+            },
             lambda work: score_shard(
                 self.scorer(version), features.fetch(self.runs, shard),
                 as_of=as_of, run_key=features.key, settings=self.settings.scoring, work=work,
@@ -112,7 +118,11 @@ class Delivery(Clients):
             "previous": previous.digest if previous else None,  # trends look back at it
             "scored": [item.digest for item in scored],
             "version": version,
-            "code": self.code_digest,
+            "max_rejected_share": self.settings.features.max_rejected_share,
+            "rows_per_shard": self.settings.features.rows_per_shard,
+            "max_share_in_one": self.settings.buckets.max_share_in_one,
+            "on_degenerate": self.settings.buckets.on_degenerate,
+            "code": self.code(audit_scores),
         }
         published = run_stage(
             self.runs, "publish_scores", as_of, inputs,

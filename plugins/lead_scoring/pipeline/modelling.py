@@ -54,7 +54,7 @@ class Modelling(Clients):
             "max_rejected_share": self.settings.features.max_rejected_share,
             "rows_per_shard": self.settings.features.rows_per_shard,
             "label_window_days": self.settings.features.label_window_days,
-            "code": self.code_digest,
+            "code": self.code(bring if features else materialize),
         }
         if features:
             inputs["table"] = table_digest(features)
@@ -96,7 +96,7 @@ class Modelling(Clients):
         if holdout and not holdout.counts["train_rows"]:
             raise BadInput("the holdout table has no labelled leads; it needs a column target with 0 and 1")
         leak = run_stage(
-            self.runs, "leak_tripwire", as_of, {**shared, "seed": training.seed},
+            self.runs, "leak_tripwire", as_of, {**shared, "seed": training.seed, "code": self.code(tripwire)},
             lambda work: tripwire(train_files, score_files, feature_set=chosen, seed=training.seed, work=work),
         )  # fmt: skip
         self._stop_on(leak.figures["findings"], accept_findings)
@@ -107,6 +107,7 @@ class Modelling(Clients):
                 "training": plain(training),
                 "window": self.settings.features.label_window_days,
                 "holdout": holdout.digest if holdout else None,
+                "code": self.code(train),
             },
             lambda work: train(
                 train_files, feature_set=chosen, as_of=as_of, settings=training,
@@ -133,7 +134,7 @@ class Modelling(Clients):
             "trained": trained.digest,
             "calibration": plain(self.settings.calibration),
             "buckets": plain(buckets),
-            "code": self.code_digest,
+            "code": self.code(calibrate_stage),
         }
         calibrated = run_stage(
             self.runs, "calibrate_model", as_of, inputs,
@@ -199,14 +200,19 @@ class Modelling(Clients):
         self, features: Manifest, trained: Manifest, calibrated: Manifest, version: str, accept_findings: str
     ) -> dict[str, Path]:
         """The files of a version. Built once for the same inputs, so that a retry publishes the same bytes."""
-        from lead_scoring.packaging import package
+        from lead_scoring.calibration import calibrate_stage
+        from lead_scoring.features import materialize, tripwire
+        from lead_scoring.packaging import gate_release, package
         from lead_scoring.scoring import function_files
+        from lead_scoring.training import train
 
         as_of, chosen, _ = self._upstream(features)
         run = {item.stage: {"key": item.key, "digest": item.digest} for item in (features, trained, calibrated)}
         leakage = trained.figures["leakage"]  # None where only the intercept is new: nothing was trained
         findings = [*(leakage["findings"] if leakage else []), *calibrated.figures.get("findings", [])]
         accepted = accept_findings if findings else None
+        function = function_files()
+        code = self.code(materialize, tripwire, train, calibrate_stage, gate_release, package)
 
         def made(name: str) -> Path:
             return calibrated.fetch(self.runs, name)
@@ -236,12 +242,18 @@ class Modelling(Clients):
                 gate=self.gate(trained, calibrated),
                 leakage=leakage,
                 history=self.registry.entries(),
-                code_version=self.code_digest,
-                function_files=function_files(),
+                code_version=code,
+                function_files=function,
                 work=work,
             )
 
-        inputs = {"run": run, "version": version, "accepted": accepted, "code": self.code_digest}
+        inputs = {
+            "run": run,
+            "version": version,
+            "accepted": accepted,
+            "function": {name: sha256_bytes(text.encode()) for name, text in function.items()},
+            "code": code,
+        }
         built = run_stage(self.runs, "package", as_of, inputs, build)
         return {name: built.fetch(self.runs, name) for name in built.files}
 
@@ -369,7 +381,7 @@ class Modelling(Clients):
 
     def _upstream(self, features: Manifest) -> tuple[dt.date, FeatureSet, dict[str, Any]]:
         chosen = self.feature_set(str(features.figures["feature_set"]))
-        shared = {"features": features.digest, "feature_set": chosen.digest, "code": self.code_digest}
+        shared = {"features": features.digest, "feature_set": chosen.digest}
         return dt.date.fromisoformat(features.as_of), chosen, shared
 
 

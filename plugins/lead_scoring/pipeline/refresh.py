@@ -81,7 +81,8 @@ class Refresh(Modelling):
             files = ("scores.parquet", "holdout.parquet", "model.ubj", "training_report.json")
             return StageOutput({name: work / name for name in files}, figures={"leakage": None})
 
-        return run_stage(self.runs, "standing_model", as_of, {**shared, "version": version}, build)
+        inputs = {**shared, "version": version, "code": self.code(Refresh)}
+        return run_stage(self.runs, "standing_model", as_of, inputs, build)
 
     def _refreshed(self, version: str, features: Manifest, standing: Manifest) -> Manifest:
         from lead_scoring.calibration import calibrate_stage
@@ -94,7 +95,7 @@ class Refresh(Modelling):
             "standing": standing.digest,
             "calibration": plain(self.settings.calibration),
             "buckets": plain(buckets),
-            "code": self.code_digest,
+            "code": self.code(calibrate_stage),
         }
         return run_stage(
             self.runs,
