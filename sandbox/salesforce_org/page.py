@@ -22,6 +22,7 @@ COLUMNS = (
     "Lead_Score__c",
     "Lead_Score_Bucket__c",
     "Lead_Score_Percentile__c",
+    "Lead_Score_Rank__c",
     "Lead_Score_Trend__c",
 )
 

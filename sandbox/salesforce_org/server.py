@@ -198,7 +198,7 @@ class Handler(BaseHTTPRequestHandler):
             for lead in org.leads()
             if wanted in f"{lead['Id']} {lead['Name']} {lead['Company']} {lead.get('Lead_Score_Bucket__c')}".lower()
         ]
-        found.sort(key=lambda lead: -1.0 if lead.get("Lead_Score__c") is None else lead["Lead_Score__c"], reverse=True)
+        found.sort(key=lambda lead: (-(lead.get("Lead_Score__c") or 0.0), lead.get("Lead_Score_Rank__c") or 0.0))
         return page.leads_page(found[:LEADS_ON_PAGE], org.fields, len(found), search)
 
     def _base(self) -> str:

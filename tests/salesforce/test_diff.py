@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import tempfile
 from pathlib import Path
@@ -60,6 +61,28 @@ def test_every_lead_is_unchanged_or_changed_and_only_changes_are_found(
     same = {one for one in after if before.get(one) == after[one]}
     assert clear <= changed
     assert not same & changed
+
+
+def ranked(order: list[int]) -> pa.Table:
+    """Leads whose scores never change, in the order in which they are called today."""
+    table = score_rows({lead_id(number): 0.2 for number in sorted(order)})
+    return table.append_column("rank", pa.array([order.index(number) + 1 for number in sorted(order)], pa.int64()))
+
+
+def test_a_new_lead_at_the_top_moves_every_rank_and_resends_only_the_exact_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fields = [
+        dataclasses.replace(field, exact_to=3) if field.exact_to else field
+        for field in load_fields(HOME / "include" / "config")
+    ]
+    monkeypatch.setattr("tests.salesforce.test_diff.load_fields", lambda folder: tuple(fields))
+    state = state_after(diff_of(ranked(list(range(1, 11))), None))
+    assert diff_of(ranked(list(range(1, 11))), state).changes.num_rows == 0
+    changes = diff_of(ranked([99, *range(1, 11)]), state).changes
+    # lead 3 leaves the exact ranks; leads 4 to 10 move from 4-10 to 5-11, which is no reason to write
+    sent = dict(zip(changes["lead_id"].to_pylist(), changes["Lead_Score_Rank__c"].to_pylist(), strict=True))
+    assert sent == {lead_id(99): "1", lead_id(1): "2", lead_id(2): "3", lead_id(3): "4"}
 
 
 def test_two_scores_of_one_lead_are_both_set_aside() -> None:

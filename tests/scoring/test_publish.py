@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lead_scoring.errors import BadInput, CheckFailed
-from lead_scoring.scoring import LeadScorer, audit_scores, publish_partition, score_shard
+from lead_scoring.scoring import RANKED_BY, LeadScorer, audit_scores, publish_partition, rank, score_shard
 from lead_scoring.scoring.publish import PUBLISHED, _forget_older_runs
 from lead_scoring.settings import Settings, load_settings
 from lead_scoring.stage import StageOutput, sha256_file
@@ -122,6 +123,28 @@ def test_the_trend_is_against_the_day_published_before(day: Day, shards: list[Pa
     before = {row["lead_id"]: row["lead_score"] for row in day.rows() if row["as_of"] != DAY}
     for row in (row for row in day.rows() if row["as_of"] == DAY):
         assert row["previous_score"] == before.get(row["lead_id"])
+
+
+def test_every_lead_has_its_place_in_the_call_list_and_ties_are_broken_by_a_hash_of_the_id(
+    day: Day, shards: list[Path]
+) -> None:
+    twins = pq.read_table(shards[0])
+    for name in day.scorer.package.spec.features:
+        column = twins[name.column]
+        twins = twins.set_column(
+            twins.schema.get_field_index(name.column), name.column, pa.array([column[0]] * 100, column.type)
+        )
+    pq.write_table(twins, shards[0])  # a hundred leads that no model can tell apart
+    day.run(shards)
+    rows = sorted(day.rows(), key=lambda row: row["rank"])  # type: ignore[arg-type, return-value]
+    assert [row["rank"] for row in rows] == list(range(1, 297))
+    keys = [
+        (-row["margin"], hashlib.sha256(str(row["lead_id"]).encode()).hexdigest())  # type: ignore[operator]
+        for row in rows
+    ]
+    assert keys == sorted(keys)
+    assert len({key[0] for key in keys}) <= 197
+    assert rank(pa.table({name: [row[name] for row in rows] for name in RANKED_BY})).to_pylist() == list(range(1, 297))
 
 
 def test_an_older_day_run_again_is_compared_with_what_came_before_it(day: Day, shards: list[Path]) -> None:

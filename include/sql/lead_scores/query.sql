@@ -29,7 +29,12 @@ SELECT
     WHEN scored.lead_score > before.lead_score THEN 'up'
     WHEN scored.lead_score < before.lead_score THEN 'down'
     ELSE 'same'
-  END AS trend
+  END AS trend,
+  -- 1 is the lead to call first. Ties (equal to the last bit of the margin) are broken by a hash of the lead id: the
+  -- same every day and on both engines, and no lead is preferred for the day on which it was entered.
+  ROW_NUMBER() OVER (
+    ORDER BY scored.lead_score DESC, scored.margin DESC, TO_HEX(SHA256(scored.lead_id))
+  ) AS rank
 FROM lead_scores_staging AS scored
 LEFT JOIN before ON scored.lead_id = before.lead_id
 WHERE scored.run_key = @run_key

@@ -41,7 +41,9 @@ class Delivery(Clients):
         )  # fmt: skip
 
     def score_table(self, table: Path, out: Path, version: str, as_of: dt.date) -> dict[str, int]:
-        """Score a feature table into one file, without the warehouse. Rows set aside lie beside it, with reasons.
+        """Score a feature table into one file, without the warehouse, each lead with its rank among them (1 is best).
+
+        Rows set aside lie beside it, with reasons.
 
         :returns: counts ``in`` = ``scored`` + ``rejected``.
         """
@@ -49,7 +51,7 @@ class Delivery(Clients):
         import pyarrow.parquet as pq
 
         from lead_scoring.features import bring
-        from lead_scoring.scoring import score_shard
+        from lead_scoring.scoring import RANKED_BY, rank, score_shard
 
         chosen = self.feature_set(str(self.registry.show(version)["feature_set"]))
         scorer = self.scorer(version)
@@ -59,26 +61,31 @@ class Delivery(Clients):
             key = run_key(as_of, {"table": sha256_file(table), "version": version})
             shards = sorted(name for name in taken.files if name.startswith("shards/score-"))
             aside = [pq.read_table(taken.files["rejected.parquet"], columns=["lead_id", "reasons"])]
-            scored = 0
+            parts = []
+            for number, name in enumerate(shards):
+                (work / str(number)).mkdir()
+                part = score_shard(
+                    scorer,
+                    taken.files[name],
+                    as_of=as_of,
+                    run_key=key,
+                    settings=self.settings.scoring,
+                    work=work / str(number),
+                )
+                parts.append(part.files["scores.parquet"])
+                aside.append(pq.read_table(part.files["rejected.parquet"], columns=["lead_id", "reasons"]))
+            ranks = rank(pa.concat_tables([pq.read_table(path, columns=list(RANKED_BY)) for path in parts]))
             out.parent.mkdir(parents=True, exist_ok=True)
             partial = out.with_name(f".{out.name}.partial")
+            scored = 0
             with contextlib.ExitStack() as closing:
                 writer = None
-                for number, name in enumerate(shards):
-                    (work / str(number)).mkdir()
-                    part = score_shard(
-                        scorer,
-                        taken.files[name],
-                        as_of=as_of,
-                        run_key=key,
-                        settings=self.settings.scoring,
-                        work=work / str(number),
-                    )
-                    found = pq.read_table(part.files["scores.parquet"])
+                for path in parts:
+                    found = pq.read_table(path)
+                    found = found.append_column("rank", ranks.slice(scored, found.num_rows))
                     writer = writer or closing.enter_context(pq.ParquetWriter(partial, found.schema))
                     writer.write_table(found)
-                    aside.append(pq.read_table(part.files["rejected.parquet"], columns=["lead_id", "reasons"]))
-                    scored += part.counts["scored"]
+                    scored += found.num_rows
             partial.replace(out)
             rejected = pa.concat_tables(aside, promote_options="permissive")
             pq.write_table(rejected, out.with_name(f"{out.stem}_rejected.parquet"))

@@ -28,6 +28,7 @@ BLANKS = "".join(
     filter(str.isspace, map(chr, range(0x3001)))
 )  # trimmed on both sides, so no org's idea of them matters
 CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+BEYOND = ">"  # stands for every value that is not compared exactly
 MAXIMUM_NUMBER = 1e15  # larger ones have no digits left for decimals; the org would refuse them anyway
 
 
@@ -39,6 +40,8 @@ class MappedField:
     :param column: of ``lead_scores``.
     :param compare: whether a change of its value alone is a reason to write the lead.
     :param optional: whether the column may be absent.
+    :param exact_to: of a field that is not compared as a whole: its values up to this one, and leaving them, are a
+        reason to write. 0: none is.
     :param kind: metadata type: Number, Text, LongTextArea, Date or DateTime.
     """
 
@@ -50,6 +53,7 @@ class MappedField:
     length: int
     precision: int
     scale: int
+    exact_to: int = 0
 
 
 def load_fields(config_folder: Path) -> tuple[MappedField, ...]:
@@ -63,12 +67,16 @@ def load_fields(config_folder: Path) -> tuple[MappedField, ...]:
         raise BadInput(f"Salesforce mapping {path} does not exist; set LEAD_SCORING_HOME to the project's root")
     fields = []
     for entry in yaml.safe_load(path.read_text())["fields"]:
-        if not {"field", "column", "compare"} <= set(entry) <= {"field", "column", "compare", "optional"}:
-            raise BadInput(f"{path}: entry {entry} must have field, column and compare, and may have optional")
+        if not {"field", "column", "compare"} <= set(entry) <= {"field", "column", "compare", "optional", "exact_to"}:
+            raise BadInput(
+                f"{path}: entry {entry} must have field, column and compare, and may have optional and exact_to"
+            )
         metadata = folder / f"{entry['field']}.field-meta.xml"
         if not metadata.is_file():
             raise BadInput(f"{path}: field {entry['field']!r} has no metadata {metadata}; add it there first")
         fields.append(_mapped(entry, metadata))
+        if entry.get("exact_to") and (fields[-1].compare or (fields[-1].kind, fields[-1].scale) != ("Number", 0)):
+            raise BadInput(f"{path}: exact_to is for a whole number with compare: false, not for {entry['field']}")
     return tuple(fields)
 
 
@@ -87,6 +95,7 @@ def _mapped(entry: Mapping[str, Any], metadata: Path) -> MappedField:
         length=number("length"),
         precision=number("precision"),
         scale=number("scale"),
+        exact_to=entry.get("exact_to", 0),
     )
 
 
@@ -173,15 +182,28 @@ def canonical(field: MappedField, value: Any) -> str | None:
 
 def digest_of(fields: Sequence[MappedField], values: Mapping[str, str | None]) -> str:
     """Digest of the compared fields of one lead: 16 hex characters of SHA-256."""
-    return _digest("\x1f".join("\x00" if (v := values.get(f.name)) is None else v for f in fields if f.compare))
+    import pyarrow as pa
+
+    compared = [f for f in fields if f.compare or f.exact_to]
+    return digests(compared, {f.name: pa.array([values.get(f.name)], pa.string()) for f in compared})[0]
 
 
 def digests(fields: Sequence[MappedField], encoded: Mapping[str, pa.Array]) -> list[str]:
     """:func:`digest_of` for whole columns."""
     import pyarrow.compute as pc
 
-    columns = [pc.fill_null(encoded[field.name], "\x00") for field in fields if field.compare]
+    columns = [_compared(field, encoded[field.name]) for field in fields if field.compare or field.exact_to]
     return [_digest(text) for text in pc.binary_join_element_wise(*columns, "\x1f").to_pylist()]
+
+
+def _compared(field: MappedField, texts: pa.Array) -> pa.Array:
+    """What of a value counts as a change. All values beyond ``exact_to`` are alike."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if field.exact_to:
+        texts = pc.if_else(pc.greater(pc.cast(texts, pa.int64()), field.exact_to), BEYOND, texts)
+    return pc.fill_null(texts, "\x00")
 
 
 def _digest(text: str) -> str:

@@ -10,28 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lead_scoring.scoring.batch import score_shard
+    from lead_scoring.scoring.call_order import RANKED_BY, rank
     from lead_scoring.scoring.deployment import function_files
     from lead_scoring.scoring.publish import audit_scores, newest_scores, publish_partition
     from lead_scoring.scoring.scorer import LeadScorer
     from lead_scoring.scoring.why import why, why_all
 
 _HOMES = {
+    "RANKED_BY": "call_order",
     "LeadScorer": "scorer",
     "audit_scores": "publish",
     "function_files": "deployment",
     "newest_scores": "publish",
     "publish_partition": "publish",
+    "rank": "call_order",
     "score_shard": "batch",
     "why": "why",
     "why_all": "why",
 }
 
 __all__ = [
+    "RANKED_BY",
     "LeadScorer",
     "audit_scores",
     "function_files",
     "newest_scores",
     "publish_partition",
+    "rank",
     "score_shard",
     "why",
     "why_all",

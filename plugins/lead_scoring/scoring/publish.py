@@ -1,8 +1,9 @@
 """Write, audit, publish: the day's scores become visible once, as a whole, or not at all.
 
 Write: the shards of scores go to ``lead_scores_staging``, in a partition of this run. Audit: one query over what was
-written, against the keys that were to be scored. Publish: yesterday's score and the trend are joined on, and the day's
-partition of ``lead_scores`` is replaced in one step. A retry does all of it again and ends with the same bytes.
+written, against the keys that were to be scored. Publish: yesterday's score and the trend are joined on, the leads
+are ranked, and the day's partition of ``lead_scores`` is replaced in one step. A retry does all of it again and ends
+with the same bytes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ STAGING = "lead_scores_staging"
 REJECTED_STAGING = "lead_scores_rejected_staging"
 EXPECTED_STAGING = "lead_scores_expected_staging"
 EXPECTED = pa.schema([("lead_id", pa.string()), ("run_key", pa.string())])
-PUBLISHED = SCORES.append(pa.field("previous_score", pa.float64())).append(pa.field("trend", pa.string()))
+PUBLISHED = pa.schema([
+    *SCORES,
+    ("previous_score", pa.float64()),
+    ("trend", pa.string()),
+    ("rank", pa.int64()),
+])
 RUN_DAY = re.compile(r"\d{8}-")
 BEFORE_ALL = "1970-01-01"  # an empty first partition, so that the join with yesterday has a table on the first day
 
