@@ -35,7 +35,7 @@ def state_after(diff: Diff) -> pa.Table:
     table = table.append_column("expires_on", changes["expires_on"])
     for name in ("parked_digest", "parked_code"):
         table = table.append_column(name, pa.nulls(changes.num_rows, pa.string()))
-    return table
+    return table.append_column("parked_as_of", pa.nulls(changes.num_rows, pa.date32()))
 
 
 scores = st.dictionaries(st.integers(0, 30).map(lead_id), st.floats(0, 1), min_size=1, max_size=20)

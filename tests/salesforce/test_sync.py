@@ -74,7 +74,7 @@ def test_a_row_without_an_id_is_set_aside_in_a_dry_run_and_in_the_run(desk: Desk
         counts = desk.sync(table, dry_run=dry_run).counts
         assert (counts["changed"], counts["set_aside"], counts["rejected"]) == (13, 1, 0)
     tomorrow = desk.sync(table.set_column(1, "as_of", pa.array([DAY + dt.timedelta(days=1)] * 13)), run_key="next")
-    assert (tomorrow.counts["parked"], tomorrow.counts["changed"]) == (1, 0)
+    assert (tomorrow.counts["parked"], tomorrow.counts["changed"], tomorrow.counts["set_aside"]) == (0, 1, 1)
 
 
 def test_a_row_without_a_lead_is_counted_once_however_often_the_run_is_repeated(desk: Desk) -> None:
@@ -120,6 +120,8 @@ def test_a_run_whose_rows_are_all_refused_fails_every_time(desk: Desk) -> None:
         ):
             desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
     with pytest.raises(CheckFailed, match="12 of 12 leads are parked"):
+        desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)), run_key="another-run-of-the-day")
+    with pytest.raises(CheckFailed, match="12 of 12 changed leads could not be written"):
         desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2), DAY + dt.timedelta(days=1)), run_key="next-day")
     assert desk.writes() == []
 
@@ -135,20 +137,30 @@ def test_a_refused_run_goes_through_after_the_mend(desk: Desk) -> None:
     assert len(desk.writes()) == 12
 
 
-def test_a_refused_value_is_parked_until_it_changes(desk: Desk) -> None:
+def test_a_refused_value_is_parked_for_its_day_and_tried_again_on_the_next(desk: Desk) -> None:
     desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_rejected_share": 1.0})
     desk.faults.set({"reject_rows": 0.5})
     first = desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)))
     refused = first.counts["rejected"]
     assert 0 < refused < 12
-    again = desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2), DAY + dt.timedelta(days=1)), run_key="next-day")
+    again = desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2)), run_key="another-run-of-the-day")
     assert (again.counts["parked"], again.counts["sent"]) == (refused, 0)
     desk.faults.clear()
-    retried = desk.sync(
-        score_rows(dict.fromkeys(desk.ids, 0.2), DAY + dt.timedelta(days=2)), run_key="third-day", retry_parked=True
-    )
-    assert retried.counts["accepted"] == refused
+    tomorrow = desk.sync(score_rows(dict.fromkeys(desk.ids, 0.2), DAY + dt.timedelta(days=1)), run_key="next-day")
+    assert (tomorrow.counts["accepted"], tomorrow.counts["parked"]) == (refused, 0)
     assert status(warehouse=desk.warehouse, state=desk.state, config_folder=HOME / "include" / "config")["parked"] == 0
+
+
+def test_leads_that_are_refused_day_after_day_do_not_make_a_quiet_day_red_nor_hide_what_is_new(desk: Desk) -> None:
+    scores: dict[str | None, float] = dict.fromkeys(desk.ids, 0.2) | {"row-1": 0.2}
+    desk.settings = type(desk.settings)(**{**vars(desk.settings), "max_rejected_share": 0.1})
+    desk.sync(score_rows(scores))
+    for day in (1, 1, 2):  # one lead is refused again, also where a run is repeated; nothing else changed
+        found = desk.sync(score_rows(scores, DAY + dt.timedelta(days=day)), run_key=f"day-{day}")
+        assert (found.counts["changed"], found.counts["set_aside"]) == (1, 1)
+    desk.faults.set({"reject_rows": 1})
+    with pytest.raises(CheckFailed, match="2 of 2 changed leads could not be written.*remove the reason in the org"):
+        desk.sync(score_rows(scores | {desk.ids[0]: 0.6}, DAY + dt.timedelta(days=3)), run_key="day-3")
 
 
 def test_a_converted_deleted_or_unknown_lead_is_closed_whatever_its_score(desk: Desk) -> None:

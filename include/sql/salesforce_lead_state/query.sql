@@ -1,6 +1,7 @@
 -- What Salesforce has of each lead, as far as the ledger knows: its last accepted row; and the digest of the value that
--- was refused since, if one was, with the code. That value stays parked until it changes. For some codes the lead is
--- closed, whatever its value: CLOSED_CODES in lead_scoring.salesforce.ledger.
+-- was refused since, if one was, with the code, the day of its scores and the first such day. That value stays parked
+-- until it changes or the next day's run. For some codes the lead is closed, whatever its value: CLOSED_CODES in
+-- lead_scoring.salesforce.ledger.
 WITH accepted AS (
   SELECT
     lead_id,
@@ -20,13 +21,19 @@ WITH accepted AS (
 
 refused AS (
   SELECT
-    lead_id,
-    sequence,
-    payload_digest,
-    code
-  FROM salesforce_sync_log
-  WHERE status IN ('rejected', 'set_aside') AND operation = 'sync' AND lead_id IS NOT NULL
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY lead_id ORDER BY sequence DESC, payload_digest) = 1
+    log.lead_id,
+    log.as_of,
+    log.payload_digest,
+    log.code,
+    MIN(log.as_of) OVER (PARTITION BY log.lead_id) AS since
+  FROM salesforce_sync_log AS log
+  LEFT JOIN accepted ON log.lead_id = accepted.lead_id
+  WHERE
+    log.status IN ('rejected', 'set_aside')
+    AND log.operation = 'sync'
+    AND log.lead_id IS NOT NULL
+    AND (accepted.sequence IS NULL OR log.sequence > accepted.sequence)
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY log.lead_id ORDER BY log.sequence DESC, log.payload_digest) = 1
 )
 
 SELECT
@@ -37,8 +44,10 @@ SELECT
   accepted.score,
   accepted.bucket,
   accepted.expires_on,
-  IF(accepted.sequence IS NULL OR refused.sequence > accepted.sequence, refused.payload_digest, NULL) AS parked_digest,
-  IF(accepted.sequence IS NULL OR refused.sequence > accepted.sequence, refused.code, NULL) AS parked_code
+  refused.payload_digest AS parked_digest,
+  refused.code AS parked_code,
+  refused.as_of AS parked_as_of,
+  refused.since AS parked_since
 FROM accepted
 FULL OUTER JOIN refused ON accepted.lead_id = refused.lead_id
 ORDER BY lead_id

@@ -165,22 +165,31 @@ class Delivery(Clients):
         :param salesforce: a logged-in ``simple_salesforce.Salesforce``.
         :param retry_parked: send again what the org refused for good: a person has mended the reason.
         :param approved_changes: so many leads may change their bucket: a person saw it and agreed.
+
+        A run of a day that is over, cleared after a later day's was sent, has nothing left to do: it ends as a dry run
+        that says so.
         """
+        from lead_scoring.salesforce import Superseded
+
         files = published.fetch_all(self.runs, "scores/")
         numbered = not features.figures["has_ids"]
-        report = self.sync_files(
-            files,
-            salesforce,
-            as_of=dt.date.fromisoformat(published.as_of),
-            run_key=published.key,
-            dry_run=dry_run or numbered,
-            approved_changes=approved_changes,
-            retry_parked=retry_parked,
-        )
-        if numbered:
-            report["figures"]["dry_run_reason"] = "the feature table has no Salesforce ids, its rows were numbered"
+        options: dict[str, Any] = {
+            "as_of": dt.date.fromisoformat(published.as_of),
+            "run_key": published.key,
+            "approved_changes": approved_changes,
+            "retry_parked": retry_parked,
+        }
+        try:
+            report = self.sync_files(files, salesforce, dry_run=dry_run or numbered, **options)
+        except Superseded:
+            report = self.sync_files(files, salesforce, dry_run=True, **options)
+        figures = report["figures"]
+        if figures["superseded_by"]:
+            figures["dry_run_reason"] = f"the org has the scores of {figures['superseded_by']}, a later day"
+        elif numbered:
+            figures["dry_run_reason"] = "the feature table has no Salesforce ids, its rows were numbered"
         elif dry_run:
-            report["figures"]["dry_run_reason"] = "the run asked for it"
+            figures["dry_run_reason"] = "the run asked for it"
         inputs = {"scores": published.digest}
         return Manifest(
             "sync_salesforce", published.key, published.as_of, inputs, {}, report["counts"], report["figures"]

@@ -6,7 +6,18 @@ from lead_scoring.salesforce.client import connect, lead_list_url, logging_in
 from lead_scoring.salesforce.lead_values import read_lead
 from lead_scoring.salesforce.session import session
 from lead_scoring.salesforce.status import not_accepted, status
-from lead_scoring.salesforce.sync import sync
+from lead_scoring.salesforce.sync import Superseded, sync
 from lead_scoring.salesforce.undo import undo
 
-__all__ = ["connect", "lead_list_url", "logging_in", "not_accepted", "read_lead", "session", "status", "sync", "undo"]
+__all__ = [
+    "Superseded",
+    "connect",
+    "lead_list_url",
+    "logging_in",
+    "not_accepted",
+    "read_lead",
+    "session",
+    "status",
+    "sync",
+    "undo",
+]

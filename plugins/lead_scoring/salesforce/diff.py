@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 65_536
-STATE_COLUMNS = ("accepted_digest", "score", "bucket", "expires_on", "parked_digest", "parked_code")
+STATE_COLUMNS = ("accepted_digest", "score", "bucket", "expires_on", "parked_digest", "parked_code", "parked_as_of")
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Diff:
         ``previous_bucket``, ``code`` and ``message`` of why it cannot even be sent (null: it can), and a column of
         canonical text for each field.
     :param leads: rows of scores that were read.
-    :param parked: rows whose value was refused before.
+    :param parked: rows whose value was refused in an earlier run over the scores of this day.
     :param closed: rows of leads of which the org takes no value any more.
     """
 
@@ -153,7 +153,9 @@ def _compare_batch(
     fresher = pc.fill_null(pc.greater(pc.cast(batch["expires_on"], pa.date32()), known["expires_on"]), False)
     unchanged = pc.and_(same, pc.invert(pc.and_(stale, fresher)))
     closed = pc.is_in(known["parked_code"], value_set=pa.array(CLOSED_CODES))
-    parked = pc.fill_null(pc.equal(known["parked_digest"], digest), False)
+    refused = pc.fill_null(pc.equal(known["parked_digest"], digest), False)
+    # Until the next day: by then the reason may be gone, and nobody need remember to ask for what it kept back.
+    parked = pc.and_(refused, pc.fill_null(pc.equal(known["parked_as_of"], pa.scalar(as_of, pa.date32())), False))
     held = pc.and_(pc.invert(unchanged), pa.scalar(not retry_parked))
     closed = pc.and_(closed, held)
     parked = pc.and_(pc.and_(parked, held), pc.invert(closed))
@@ -221,7 +223,7 @@ def _state_of(ids: pa.Array, state: pa.Table | None) -> dict[str, pa.Array]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kinds = {"score": pa.float64(), "expires_on": pa.date32()}
+    kinds = {"score": pa.float64(), "expires_on": pa.date32(), "parked_as_of": pa.date32()}
     if state is None or state.num_rows == 0:
         return {name: pa.nulls(len(ids), kinds.get(name, pa.string())) for name in STATE_COLUMNS}
     place = pc.index_in(ids, value_set=state["lead_id"], skip_nulls=True)

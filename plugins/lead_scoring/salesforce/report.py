@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
@@ -20,14 +21,25 @@ MOVERS = 10
 SHOWN_DECIMALS = 4  # of a score in the org: a smaller move is none that anybody sees
 SAMPLE_ROWS = 5
 CLOSED_FEW = 10  # so many leads may turn out closed on any day, even if nothing else changed
-RETRY = "sync with --retry-parked (in Airflow: clear the task)"
+RETRY = "clear the task (on the command line: sync with --retry-parked)"
+_WAY_BACK = {
+    CheckFailed: f"remove the reason in the org or the data, then {RETRY}; the next day's run sends them too",
+    Transient: "the reasons pass: try again, or leave them to the next day's run",
+}
 INTERNAL = ("digest", "expires_on", "score", "bucket", "previous_score", "previous_bucket", "code", "message")
 
 
 def figures_of(
-    diff: Diff, settings: SalesforceSettings, quota: Mapping[str, int], interrupted: str | None
+    diff: Diff,
+    settings: SalesforceSettings,
+    quota: Mapping[str, int],
+    interrupted: str | None,
+    superseded: dt.date | None = None,
 ) -> dict[str, Any]:
-    """What the run would change: by bucket, between buckets, the leads that moved most, some rows in full."""
+    """What the run would change: by bucket, between buckets, the leads that moved most, some rows in full.
+
+    :param superseded: the later day whose scores the org has. Then nobody is asked: nothing will be sent.
+    """
     changes = diff.changes
     sample = changes.slice(0, SAMPLE_ROWS).to_pylist()
     return {
@@ -35,11 +47,12 @@ def figures_of(
         "by_reason": _tally(changes, "reason"),
         "bucket_changes": {f"{old} > {new}": n for (old, new), n in sorted(diff.bucket_changes.items())},
         "bucket_change_share": round(diff.bucket_change_share, 6),
-        "needs_approval": diff.bucket_change_share > settings.max_bucket_change_share,
+        "needs_approval": diff.bucket_change_share > settings.max_bucket_change_share and not superseded,
         "top_movers": _top_movers(changes),
         "sample": [{name: value for name, value in row.items() if name not in INTERNAL} for row in sample],
         "api_requests": dict(quota),
         "interrupted_run": interrupted,
+        "superseded_by": superseded.isoformat() if superseded else None,
         "dry_run_reason": "",
         "messages": {},
         "problems": [],
@@ -134,6 +147,25 @@ def messages_of(problems: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {f"{entry['code']}: {entry['message']}": entry["count"] for entry in problems}
 
 
+def refused_before(outcome: pa.Table, known: pa.Table | None, as_of: dt.date) -> int:
+    """How many leads that a run was refused had been refused on an earlier day already.
+
+    :param outcome: rows of ``salesforce_run_outcome``. :param known: of ``salesforce_lead_state``, before the run.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if known is None:
+        return 0
+    earlier = known.filter(pc.fill_null(pc.less(known["parked_since"], pa.scalar(as_of, pa.date32())), False))
+    refused = pc.and_(
+        pc.is_in(outcome["status"], value_set=pa.array([ledger.SET_ASIDE, ledger.REJECTED])),
+        pc.invert(pc.is_in(outcome["code"], value_set=pa.array(ledger.CLOSED_CODES))),
+    )
+    again = pc.is_in(outcome.filter(refused)["lead_id"], value_set=earlier["lead_id"], skip_nulls=True)
+    return int(pc.sum(pc.cast(again, pa.int64()), min_count=0).as_py())
+
+
 def judge(
     counts: Mapping[str, int],
     problems: Sequence[Mapping[str, Any]],
@@ -141,6 +173,7 @@ def judge(
     run_key: str,
     *,
     retried: bool = False,
+    refused_before: int = 0,
 ) -> None:
     """Whether the run may be called a success.
 
@@ -149,6 +182,8 @@ def judge(
 
     :param run_key: under what the ledger has the run.
     :param retried: a person asked to send closed leads again; that they are refused once more is no news.
+    :param refused_before: of the refused leads those that were refused on an earlier day too. They are no news either:
+        they count against the share of all leads and the limit of rows, not against what changed today.
     :raises CheckFailed: refusals are above the thresholds, or nothing was accepted of what was to change.
     :raises Transient: they are only together with rows that another run may get through.
     """
@@ -169,20 +204,21 @@ def judge(
     open_leads = changed - closed
     refused_for_good = counts[ledger.SET_ASIDE] + counts[ledger.REJECTED] - closed
     passing = counts[ledger.EXHAUSTED] + counts[ledger.UNPROCESSED]
+    new_leads = open_leads - refused_before
     for refused, error in ((refused_for_good, CheckFailed), (refused_for_good + passing, Transient)):
+        news = refused - refused_before
         if refused and (
-            refused == open_leads
-            or refused / open_leads > settings.max_rejected_share
+            (news and (news == new_leads or news / new_leads > settings.max_rejected_share))
             or refused > settings.max_rejected_rows
             or (refused + parked) / leads > settings.max_rejected_share
         ):
             raise error(
                 f"{refused} of {changed} changed leads could not be written ({said}); allowed are "
                 f"{settings.max_rejected_share:.0%} and {settings.max_rejected_rows} rows; "
-                f"`lead-scoring sync status --run {run_key}` lists them"
+                f"`lead-scoring sync status --run {run_key}` lists them; {_WAY_BACK[error]}"
             )
     if leads and parked / leads > settings.max_rejected_share:
         raise CheckFailed(
-            f"{parked} of {leads} leads are parked: their values were refused in earlier runs; remove the reason "
-            f"in the org, then {RETRY}"
+            f"{parked} of {leads} leads are parked: their values were refused in earlier runs of this day; "
+            f"{_WAY_BACK[CheckFailed]}"
         )

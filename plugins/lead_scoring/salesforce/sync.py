@@ -17,7 +17,7 @@ from lead_scoring.salesforce.diff import Diff, compare
 from lead_scoring.salesforce.fields import MappedField, canonical, fields_for, load_fields
 from lead_scoring.salesforce.journal import unfinished_run
 from lead_scoring.salesforce.preflight import check_fields, check_quota
-from lead_scoring.salesforce.report import counts_of, figures_of, judge, write_report
+from lead_scoring.salesforce.report import counts_of, figures_of, judge, refused_before, write_report
 from lead_scoring.salesforce.transfer import Row, Transfer
 from lead_scoring.settings import SalesforceSettings
 from lead_scoring.stage import StageOutput, canonical_json
@@ -26,6 +26,17 @@ from lead_scoring.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from simple_salesforce import Salesforce
+
+
+class Superseded(BadInput):
+    """The org has scores of a later day: yesterday's must not replace today's because somebody cleared an old task."""
+
+    def __init__(self, as_of: dt.date, latest: dt.date) -> None:
+        super().__init__(
+            f"scores of {as_of} are older than those of {latest}, which the org has: nothing was sent, and nothing is "
+            "missing, since the later run compared every lead; to go back, take the later runs back: "
+            "`lead-scoring sync status` lists them, `lead-scoring sync undo --run KEY` undoes one"
+        )
 
 
 def sync(
@@ -60,7 +71,8 @@ def sync(
         run counts them among the changes, as the run will.
     :returns: counts of all tries of the run: leads = unchanged + parked + closed + changed, changed =
         accepted + set_aside + rejected + exhausted + unprocessed; ``sent``, and of these ``sent_now`` by this call.
-    :raises BadInput: the org is not ready, or the scores are older than those last synced.
+    :raises BadInput: the org is not ready.
+    :raises Superseded: the org has scores of a later day.
     :raises CheckFailed: too many leads would change bucket, or too many rows were refused.
     :raises Transient: the org stayed out of reach or too many rows were left; try again.
     """
@@ -76,18 +88,21 @@ def sync(
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="salesforce-")))
         transfer = Transfer(client, warehouse, state, mapped, sql_folder, folder) if client and not dry_run else None
         interrupted = transfer.settle() if transfer else unfinished_run(state)
-        if not dry_run:
-            _refuse_older(ledger.latest_day(ledger.query(warehouse, sql_folder, "salesforce_run_summary")), as_of)
+        latest = ledger.latest_day(ledger.query(warehouse, sql_folder, "salesforce_run_summary"))
+        superseded = latest if latest and as_of < latest else None
+        if superseded and not dry_run:
+            raise Superseded(as_of, superseded)
+        known = ledger.query(warehouse, sql_folder, "salesforce_lead_state")
         diff = compare(
             scores,
-            ledger.query(warehouse, sql_folder, "salesforce_lead_state"),
+            known,
             fields,
             as_of=as_of,
             refresh_before_days=settings.refresh_before_days,
             retry_parked=retry_parked,
         )
         quota = check_quota(client, diff.sendable) if client else {}
-        figures = figures_of(diff, settings, quota, interrupted)
+        figures = figures_of(diff, settings, quota, interrupted, superseded)
         if transfer is None:
             no_ids = diff.leads > 0 and not diff.unchanged and not diff.sendable
             figures["dry_run_reason"] = "no row has a Salesforce id" if no_ids else "asked for, nothing was sent"
@@ -100,7 +115,8 @@ def sync(
             outcome = ledger.outcome(warehouse, sql_folder, run_key)
             counts = counts_of(diff, outcome, sequences)
             output = write_report(folder, counts, figures, outcome)
-            judge(counts, output.figures["problems"], settings, run_key, retried=retry_parked)
+            again = refused_before(outcome, known, as_of)
+            judge(counts, output.figures["problems"], settings, run_key, retried=retry_parked, refused_before=again)
     return output if work else replace(output, files={})
 
 
@@ -120,14 +136,6 @@ def _columns(scores: Sequence[Path]) -> list[str]:
     if not scores:
         raise BadInput("there are no score files to sync; publish_scores writes them")
     return list(pq.read_schema(scores[0]).names)
-
-
-def _refuse_older(latest: dt.date | None, as_of: dt.date) -> None:
-    """Yesterday's scores must not replace today's because somebody cleared an old task."""
-    if latest and as_of < latest:
-        raise BadInput(
-            f"scores of {as_of} are older than those of {latest}, which the org has; to go back use `sync undo`"
-        )
 
 
 def _send(transfer: Transfer, diff: Diff, fields: Sequence[MappedField], run_key: str, as_of: dt.date) -> set[int]:
