@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lead_scoring.errors import Conflict, NotFound
+from lead_scoring.errors import Conflict, LeadScoringError, NotFound
 
 if TYPE_CHECKING:
     from lead_scoring.storage import ObjectStore
@@ -161,7 +161,13 @@ def run_stage(
         return standing
     attempt = f"{stage}/{key}/{uuid.uuid4().hex[:12]}"
     with tempfile.TemporaryDirectory(prefix=f"{stage}-") as folder:
-        output = build(Path(folder))
+        try:
+            output = build(Path(folder))
+        except LeadScoringError:
+            # another attempt finished meanwhile and may have cleared away what this one was reading
+            if (winner := _made_from(runs, stage, key, inputs)) is not None:
+                return winner
+            raise
         files = {}
         for logical, path in output.files.items():
             name = f"{attempt}/{logical}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import threading
 import time
@@ -44,6 +45,7 @@ class StoredObject:
             "name": self.name,
             "generation": str(self.generation),
             "metageneration": "1",
+            "updated": dt.datetime.fromtimestamp(self.generation / 1e6, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "size": str(len(self.data)),
             "contentType": self.content_type,
             "metadata": self.metadata,

@@ -174,3 +174,14 @@ def test_a_manifest_survives_the_way_through_xcom(tmp_path):
 def test_canonical_json_refuses_what_json_cannot_hold():
     with pytest.raises(ValueError):
         canonical_json({"figure": float("nan")})
+
+
+def test_an_attempt_that_fails_after_another_has_finished_returns_its_manifest(tmp_path):
+    store = open_store(tmp_path)
+
+    def robbed(work: Path) -> StageOutput:
+        run_stage(store, "publish_scores", DAY, {"data": 1}, build_with("one"))
+        raise NotFound("the winner has dropped the staging partition")
+
+    made = run_stage(store, "publish_scores", DAY, {"data": 1}, robbed)
+    assert made.figures["text"] == "one"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,10 @@ import pytest
 
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.scoring import RANKED_BY, LeadScorer, audit_scores, publish_partition, rank, score_shard
-from lead_scoring.scoring.publish import PUBLISHED, _forget_older_runs
+from lead_scoring.scoring.publish import PUBLISHED
 from lead_scoring.settings import Settings, load_settings
 from lead_scoring.stage import StageOutput, sha256_file
-from lead_scoring.warehouse import PartitionInfo, Warehouse, open_warehouse
+from lead_scoring.warehouse import Warehouse, open_warehouse
 
 DAY = dt.date(2024, 12, 21)
 
@@ -212,51 +211,6 @@ def test_files_that_are_not_scores_are_refused_by_name(day: Day, shard: Path) ->
     wrong = [StageOutput(files={**scored.files, "scores.parquet": shard})]
     with pytest.raises(BadInput, match=r"score-00000\.parquet of scores has no column"):
         day.audit([shard], wrong)
-
-
-def test_staging_of_earlier_days_is_emptied(day: Day, shard: Path) -> None:
-    day.run([shard], DAY - dt.timedelta(days=1))
-    day.run([shard], DAY)
-    sizes = {
-        run: day.warehouse.partition("lead_scores_staging", run) for run in ("20241220-00000000", "20241221-00000000")
-    }
-    assert [info.rows for info in sizes.values() if info] == [0, 100]
-
-
-def test_staging_of_a_rival_run_of_the_day_is_kept(day: Day, shard: Path) -> None:
-    rival = "20241221-ffffffff"
-    (scored,) = day.score([shard])
-    rows = pq.read_table(scored.files["scores.parquet"])
-    rows = rows.set_column(rows.schema.get_field_index("run_key"), "run_key", pa.array([rival] * len(rows)))
-    theirs = damage(scored, rows)[0].files["scores.parquet"]
-    day.warehouse.replace_partition("lead_scores_staging", rival, [theirs])
-    day.run([shard], DAY)
-    info = day.warehouse.partition("lead_scores_staging", rival)
-    assert info is not None and info.rows == 100
-
-
-class ByRows:
-    """A warehouse that, as BigQuery, finds partitions in the rows: without a key it answers with days."""
-
-    def __init__(self) -> None:
-        self.emptied: list[tuple[str, str]] = []
-
-    def partitions(self, table: str, key: str | None = None) -> list[str]:
-        return ["20241220-00000000", "20241221-ffffffff"] if key == "run_key" else ["2024-12-20", "2024-12-21"]
-
-    def partition(self, table: str, partition: str) -> PartitionInfo:
-        return PartitionInfo(table, partition, 100, "0" * 16)
-
-    def replace_partition(self, table: str, partition: str, files: Sequence[Path]) -> PartitionInfo:
-        self.emptied.append((table, partition))
-        return self.partition(table, partition)
-
-
-def test_only_runs_of_earlier_days_are_emptied_where_partitions_are_rows(tmp_path: Path) -> None:
-    warehouse = ByRows()
-    _forget_older_runs(warehouse, DAY, tmp_path)  # type: ignore[arg-type]
-    assert {partition for _, partition in warehouse.emptied} == {"20241220-00000000"}
-    assert len(warehouse.emptied) == 3
 
 
 def test_the_trend_skips_a_day_that_was_emptied(day: Day, shard: Path, tmp_path: Path) -> None:

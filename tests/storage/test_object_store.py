@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -139,3 +140,32 @@ def test_a_file_with_time_zero_exists(tmp_path: Path) -> None:
 def test_an_address_of_another_kind_is_no_local_folder(address: str) -> None:
     with pytest.raises(BadInput, match="is no folder and not gs://bucket/prefix"):
         open_store(address)
+
+
+def test_entries_have_size_and_time(store: ObjectStore) -> None:
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
+    store.write("runs/a", b"four")
+    store.write("runs/b/c", b"")
+    store.write("other", b"1")
+    found = store.entries("runs/")
+    assert [(item.name, item.bytes) for item in found] == [("runs/a", 4), ("runs/b/c", 0)]
+    assert all(before <= item.written <= dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1) for item in found)
+    assert [item.name for item in store.entries()] == store.list()
+
+
+def test_a_deletion_leaves_no_empty_folder_and_trips_no_writer_next_to_it(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    store.write("a/b/c/d", b"1")
+    store.write("a/e", b"1")
+    store.delete("a/b/c/d")
+    assert sorted(path.name for path in (tmp_path / "store" / "a").iterdir()) == ["e"]
+
+    def come_and_go(number: int) -> None:
+        mine = LocalStore(tmp_path / "store")
+        for _ in range(30):
+            mine.write(f"x/y/{number}", b"1")
+            mine.delete(f"x/y/{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, range(4)))
+    assert store.list() == ["a/e"]

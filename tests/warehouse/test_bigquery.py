@@ -216,3 +216,26 @@ def test_partitions_of_a_table_with_a_day_and_a_run_are_named_by_the_key_that_is
     assert "CAST(as_of AS STRING)" in client.queries[1][0]
     with pytest.raises(BadInput, match="no column 'day'"):
         engine(client).partitions("lead_scores", key="day")
+
+
+def test_a_partition_is_dropped_by_its_key_and_a_whole_table_as_a_table() -> None:
+    client = Client()
+    info = engine(client).drop_partition("lead_scores", "2024-12-21")
+    assert (info.rows, info.partition) == (2, "2024-12-21") if info else False
+    engine(client).drop_partition("lead_scores_staging", "20241221-0123456789abcdef")
+    deletions = [query for query in client.queries if query[0].startswith("DELETE")]
+    assert deletions == [
+        ("DELETE FROM `p.d.lead_scores` WHERE as_of = @part", {"part": ("DATE", dt.date(2024, 12, 21))}),
+        (
+            "DELETE FROM `p.d.lead_scores_staging` WHERE run_key = @part",
+            {"part": ("STRING", "20241221-0123456789abcdef")},
+        ),
+    ]
+    engine(client).drop_partition("leads", "all")
+    assert client.deleted == ["p.d.leads"]
+
+
+def test_a_partition_without_rows_is_not_dropped_a_second_time() -> None:
+    client = OneTable("TABLE", [{"row_count": 0, "fingerprint": 0}])
+    assert engine(client).drop_partition("lead_scores", "2024-12-21") is None
+    assert not [sql for sql, _ in client.queries if sql.startswith("DELETE")]

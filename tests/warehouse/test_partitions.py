@@ -159,3 +159,70 @@ def test_an_export_is_cut_into_files_with_equal_bytes_each_time(tmp_path: Path) 
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     empty = warehouse.export("SELECT value FROM numbers WHERE value < 0", {}, tmp_path / "none", 400)
     assert [pq.read_metadata(path).num_rows for path in empty] == [0]
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_dropped_partition_leaves_no_file_and_the_others_stand(tmp_path: Path) -> None:
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    for day, value in (("2024-12-20", 1), ("2024-12-21", 10)):
+        warehouse.replace_partition("numbers", day, [write(tmp_path / day, [value])])
+    held = warehouse.partition("numbers", "2024-12-20")
+    assert warehouse.drop_partition("numbers", "2024-12-20") == held
+    assert warehouse.drop_partition("numbers", "2024-12-20") is None
+    assert total(warehouse) == 10
+    assert [path.name for path in (tmp_path / "w" / "numbers").iterdir()] == ["2024-12-21"]
+    warehouse.drop_partition("numbers", "2024-12-21")
+    assert warehouse.tables() == []
+    assert files_below(tmp_path / "w") == ["numbers"]
+
+
+def _write_and_drop(folder: str, file: str, number: int, rounds: int) -> None:
+    warehouse = EmbeddedWarehouse(Path(folder))
+    for _ in range(rounds):
+        warehouse.replace_partition("numbers", "all", [Path(file)])
+        warehouse.drop_partition("numbers", "all")
+    warehouse.replace_partition("numbers", f"of-{number}", [Path(file)])
+
+
+def test_writers_and_droppers_of_one_partition_do_not_trip_over_one_another(tmp_path: Path) -> None:
+    file = write(tmp_path / "a", [1])
+    fork = multiprocessing.get_context("fork")
+    rivals = [
+        fork.Process(target=_write_and_drop, args=(str(tmp_path / "w"), str(file), number, 40)) for number in range(3)
+    ]
+    for rival in rivals:
+        rival.start()
+    for rival in rivals:
+        rival.join()
+    assert [rival.exitcode for rival in rivals] == [0, 0, 0]
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    assert warehouse.partitions("numbers") == ["of-0", "of-1", "of-2"]
+    assert total(warehouse) == 3
+
+
+def test_a_vacuum_removes_what_was_replaced_or_dropped_a_day_ago_and_says_how_much(tmp_path: Path) -> None:
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    for day in ("2024-12-20", "2024-12-21"):
+        warehouse.replace_partition("numbers", day, [write(tmp_path / "a", [1])])
+        warehouse.replace_partition("numbers", day, [write(tmp_path / "b", [2])])
+    killed = tmp_path / "w" / "numbers" / "2024-12-19"  # a drop that was killed after the pointer had gone
+    write(killed / "0123456789abcdef" / "part-00000.parquet", [3])
+    before = files_below(tmp_path / "w")
+    assert warehouse.vacuum() == 0
+    assert [name for name in files_below(tmp_path / "w") if not name.endswith(".lock")] == [
+        name for name in before if not name.endswith(".lock")
+    ]
+    long_ago = time.time() - 90_000
+    os.utime(tmp_path / "w" / "numbers" / "2024-12-20" / "current.json", (long_ago, long_ago))
+    os.utime(killed, (long_ago, long_ago))
+    size = (tmp_path / "a").stat().st_size + (killed / "0123456789abcdef" / "part-00000.parquet").stat().st_size
+    assert warehouse.vacuum(dry_run=True) == size
+    assert warehouse.vacuum() == size
+    assert warehouse.vacuum() == 0
+    assert not killed.exists()
+    contents = {day: len([*(tmp_path / "w" / "numbers" / day).glob("*/")]) for day in ("2024-12-20", "2024-12-21")}
+    assert contents == {"2024-12-20": 1, "2024-12-21": 2}
+    assert total(warehouse) == 4

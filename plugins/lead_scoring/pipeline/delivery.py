@@ -111,7 +111,7 @@ class Delivery(Clients):
 
         :raises CheckFailed: the audit said no, or another version is in production by now.
         """
-        from lead_scoring.scoring import audit_scores, newest_scores, publish_partition
+        from lead_scoring.scoring import audit_scores, drop_staging, newest_scores, publish_partition
 
         if (champion := self.champion()) != version:
             raise CheckFailed(
@@ -148,6 +148,7 @@ class Delivery(Clients):
             self.warehouse, as_of,
             published.fetch_all(self.runs, "scores/"), published.fetch(self.runs, "rejected.parquet"),
         )  # fmt: skip
+        drop_staging(self.warehouse, features.key)
         return published
 
     def sync_salesforce(

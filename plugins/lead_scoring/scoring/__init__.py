@@ -12,14 +12,22 @@ if TYPE_CHECKING:
     from lead_scoring.scoring.batch import score_shard
     from lead_scoring.scoring.call_order import RANKED_BY, rank
     from lead_scoring.scoring.deployment import function_files
-    from lead_scoring.scoring.publish import audit_scores, newest_scores, publish_partition
+    from lead_scoring.scoring.publish import (
+        STAGING_TABLES,
+        audit_scores,
+        drop_staging,
+        newest_scores,
+        publish_partition,
+    )
     from lead_scoring.scoring.scorer import LeadScorer
     from lead_scoring.scoring.why import why, why_all
 
 _HOMES = {
     "RANKED_BY": "call_order",
+    "STAGING_TABLES": "publish",
     "LeadScorer": "scorer",
     "audit_scores": "publish",
+    "drop_staging": "publish",
     "function_files": "deployment",
     "newest_scores": "publish",
     "publish_partition": "publish",
@@ -31,8 +39,10 @@ _HOMES = {
 
 __all__ = [
     "RANKED_BY",
+    "STAGING_TABLES",
     "LeadScorer",
     "audit_scores",
+    "drop_staging",
     "function_files",
     "newest_scores",
     "publish_partition",

@@ -3,13 +3,13 @@
 Write: the shards of scores go to ``lead_scores_staging``, in a partition of this run. Audit: one query over what was
 written, against the keys that were to be scored. Publish: yesterday's score and the trend are joined on, the leads
 are ranked, and the day's partition of ``lead_scores`` is replaced in one step. A retry does all of it again and ends
-with the same bytes.
+with the same bytes. Then the staging partitions go; those of a run that the audit refused stay to be looked at, until
+``lead-scoring tidy``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +29,7 @@ REJECTED_TABLE = "lead_scores_rejected"
 STAGING = "lead_scores_staging"
 REJECTED_STAGING = "lead_scores_rejected_staging"
 EXPECTED_STAGING = "lead_scores_expected_staging"
+STAGING_TABLES = (STAGING, REJECTED_STAGING, EXPECTED_STAGING)  # a partition each run, until it is published
 EXPECTED = pa.schema([("lead_id", pa.string()), ("run_key", pa.string())])
 PUBLISHED = pa.schema([
     *SCORES,
@@ -36,7 +37,6 @@ PUBLISHED = pa.schema([
     ("trend", pa.string()),
     ("rank", pa.int64()),
 ])
-RUN_DAY = re.compile(r"\d{8}-")
 BEFORE_ALL = "1970-01-01"  # an empty first partition, so that the join with yesterday has a table on the first day
 
 
@@ -91,7 +91,6 @@ def audit_scores(
             f"joining the scores of {as_of} with those of {previous} gave {sum(trends.values())} rows for "
             f"{facts['scored']} scores; partition {previous} of {TABLE} holds a lead twice: publish that day again"
         )
-    _forget_older_runs(warehouse, as_of, work)
     return StageOutput(
         files={f"scores/{number:05d}.parquet": path for number, path in enumerate(parts)}
         | {"rejected.parquet": set_aside[0]},
@@ -111,6 +110,12 @@ def publish_partition(
     """Replace the day's partition. The rejected rows come first, so the scores, which others wait for, come last."""
     warehouse.replace_partition(REJECTED_TABLE, as_of.isoformat(), [rejected_file])
     return warehouse.replace_partition(TABLE, as_of.isoformat(), score_files)
+
+
+def drop_staging(warehouse: Warehouse, run_key: str) -> None:
+    """Drop what :func:`audit_scores` wrote aside: the run is published."""
+    for table in STAGING_TABLES:
+        warehouse.drop_partition(table, run_key)
 
 
 def _findings(facts: dict[str, int], settings: Settings, run_key: str) -> list[str]:
@@ -197,19 +202,3 @@ def _trends(parts: Sequence[Path]) -> dict[str, int]:
             for entry in batch.column("trend").value_counts().to_pylist():
                 counts[entry["values"]] += entry["counts"]
     return counts
-
-
-def _forget_older_runs(warehouse: Warehouse, as_of: dt.date, work: Path) -> None:
-    """Empty the staging partitions of earlier days: they are published, or will be staged again.
-
-    A staging partition is one run, and a run's key starts with its day. Other runs of this day are left alone.
-    """
-    for table, schema in ((STAGING, SCORES), (REJECTED_STAGING, REJECTED), (EXPECTED_STAGING, EXPECTED)):
-        for run in warehouse.partitions(table, key="run_key"):
-            if not RUN_DAY.match(run) or run[:8] >= f"{as_of:%Y%m%d}":
-                continue
-            info = warehouse.partition(table, run)
-            if info is not None and info.rows:
-                empty = work / f"empty-{table}.parquet"
-                pq.write_table(schema.empty_table(), empty)
-                warehouse.replace_partition(table, run, [empty])

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from lead_scoring.errors import BadInput
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """:param bytes: its size. :param written: when, by the store's clock, in UTC."""
+
+    name: str
+    bytes: int
+    written: dt.datetime
 
 
 class ObjectStore(Protocol):
@@ -45,6 +57,10 @@ class ObjectStore(Protocol):
 
     def list(self, prefix: str = "") -> list[str]:
         """Names that start with ``prefix``, sorted."""
+        ...
+
+    def entries(self, prefix: str = "") -> Sequence[StoredObject]:
+        """The objects behind :meth:`list`, with size and time."""
         ...
 
     def delete(self, name: str) -> None:

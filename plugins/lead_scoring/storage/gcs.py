@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from google.cloud.storage import Blob, Client
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from lead_scoring.errors import BadInput, Conflict, NotFound, Transient
+from lead_scoring.storage import StoredObject
 from lead_scoring.storage.names import check_name, is_name
 
 TIMEOUT_SECONDS = 60.0  # of one request
@@ -121,20 +122,28 @@ class GcsStore:
         return True
 
     def list(self, prefix: str = "") -> list[str]:
+        return [name for name, _ in self._listed(prefix, "name")]
+
+    def entries(self, prefix: str = "") -> Sequence[StoredObject]:
+        return [
+            StoredObject(name, int(blob.size), blob.updated) for name, blob in self._listed(prefix, "name,size,updated")
+        ]
+
+    def _listed(self, prefix: str, fields: str) -> Sequence[tuple[str, Blob]]:
         with self._translated("list", prefix):
             try:
                 found = self._client.list_blobs(
                     self._bucket,
                     prefix=self._prefix + prefix,
-                    fields="items(name),nextPageToken",
+                    fields=f"items({fields}),nextPageToken",
                     timeout=TIMEOUT_SECONDS,
                     retry=RETRY,
                 )
-                names = [blob.name.removeprefix(self._prefix) for blob in found]
+                blobs = {blob.name.removeprefix(self._prefix): blob for blob in found}
             except api.NotFound as error:
                 self._refuse_missing_bucket(error)
                 raise
-        return sorted(name for name in names if is_name(name))
+        return sorted((name, blob) for name, blob in blobs.items() if is_name(name))
 
     def delete(self, name: str) -> None:
         blob = self._blob(name)

@@ -10,6 +10,7 @@ that of the file it replaces. So bytes and generation change together, and an ed
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import fcntl
 import os
@@ -17,12 +18,13 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from lead_scoring.errors import BadInput, Conflict, LeadScoringError, NotFound, Transient
+from lead_scoring.storage import StoredObject
 from lead_scoring.storage.names import check_name
 
 LOCK_FILE = ".lock"
@@ -96,12 +98,24 @@ class LocalStore:
             names += [(inside / item).as_posix() for item in files if not item.startswith(".")]
         return sorted(name for name in names if name.startswith(prefix))
 
+    def entries(self, prefix: str = "") -> Sequence[StoredObject]:
+        found = []
+        for name in self.list(prefix):
+            with suppress(*ABSENT):  # deleted since it was listed
+                facts = self._path(name).stat()
+                found.append(StoredObject(name, facts.st_size, dt.datetime.fromtimestamp(facts.st_mtime, dt.UTC)))
+        return found
+
     def delete(self, name: str) -> None:
         if not self.exists(name):
             return
         try:
             with self._locked():
-                self._path(name).unlink(missing_ok=True)
+                path = self._path(name)
+                path.unlink(missing_ok=True)
+                with suppress(OSError):  # up to the first folder that holds something else
+                    while (path := path.parent) != self.root:
+                        path.rmdir()
         except OSError as error:
             raise self._failed("delete", name, error) from error
 
@@ -131,8 +145,8 @@ class LocalStore:
                     stream.flush()
                     os.fsync(stream.fileno())
                 private.chmod(0o444)  # an object is replaced, never edited
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with self._locked():
+                with self._locked():  # also over the making of the folder, which a deletion next to it may remove
+                    target.parent.mkdir(parents=True, exist_ok=True)
                     standing = self._check(name, if_generation)
                     generation = _date(private, after=standing)
                     private.replace(target)

@@ -67,6 +67,20 @@ class Warehouse(Protocol):
         """Make these Parquet files the whole content of a partition, in one step: a reader sees the old or the new."""
         ...
 
+    def drop_partition(self, table: str, partition: str) -> PartitionInfo | None:
+        """Remove a partition in one step and say what it held; None if there was none.
+
+        A table without partitions is gone: :meth:`tables` does not list it, where the engine keeps partitions apart.
+        """
+        ...
+
+    def vacuum(self, *, dry_run: bool = False) -> int:
+        """Remove what a day ago was content already and is no partition's any more; the bytes that it took.
+
+        :param dry_run: only say how many they are.
+        """
+        ...
+
     def partition(self, table: str, partition: str) -> PartitionInfo | None: ...
 
     def partitions(self, table: str, key: str | None = None) -> list[str]:

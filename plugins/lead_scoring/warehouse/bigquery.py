@@ -136,6 +136,21 @@ class BigQueryWarehouse:
         info = self.partition(table, partition)
         return info or PartitionInfo(table, partition, 0, hashlib.sha256(b"").hexdigest()[:16])
 
+    def drop_partition(self, table: str, partition: str) -> PartitionInfo | None:
+        if (held := self.partition(table, partition)) is None:
+            return None
+        with _clear_errors(f"partition {table}/{partition}"):
+            if partition == WHOLE_TABLE:
+                self.client.delete_table(self._address(table), not_found_ok=True, timeout=self.timeout)
+            else:
+                sql = f"DELETE FROM `{self._address(table)}` WHERE {_key_column(partition)} = @part"
+                self._script(sql, {"part": _key_value(partition)})
+        return held
+
+    def vacuum(self, *, dry_run: bool = False) -> int:
+        """Always 0: BigQuery keeps no content beside the partitions, and staging tables end by themselves."""
+        return 0
+
     def partition(self, table: str, partition: str) -> PartitionInfo | None:
         where, params = "", {}
         if partition != WHOLE_TABLE:

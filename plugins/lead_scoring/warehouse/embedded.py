@@ -57,6 +57,12 @@ class EmbeddedWarehouse:
     def replace_partition(self, table: str, partition: str, files: Sequence[Path]) -> PartitionInfo:
         return self._partitions.replace(table, partition, files)
 
+    def drop_partition(self, table: str, partition: str) -> PartitionInfo | None:
+        return self._partitions.drop(table, partition)
+
+    def vacuum(self, *, dry_run: bool = False) -> int:
+        return self._partitions.vacuum(dry_run=dry_run)
+
     def query(self, sql: str, params: Mapping[str, SqlValue] | None = None) -> pa.Table:
         with self._run(sql, params) as reader:
             table = reader.read_all()

@@ -104,6 +104,54 @@ class PartitionFolder:
             self._forget(folder, keep={digest, str(before["digest"]) if before else digest})
         return PartitionInfo(table, partition, rows, digest)
 
+    def drop(self, table: str, partition: str) -> PartitionInfo | None:
+        """The pointer goes first, so a reader sees the partition or none, and a drop that is killed has dropped it."""
+        folder = self.root / table / partition
+        if (held := self.info(table, partition)) is None:
+            return None
+        with _locked(folder):
+            (folder / POINTER).unlink(missing_ok=True)
+            self._remove(folder)
+        return held
+
+    def vacuum(self, *, dry_run: bool = False) -> int:
+        """Remove content that was replaced or dropped more than a day ago.
+
+        Replacing a partition keeps the content before for those who still read it; after a day nobody does.
+
+        :return: bytes.
+        """
+        freed = 0
+        for folder in sorted(self.root.glob("*/*/")):
+            if not _TABLE.fullmatch(folder.parent.name):
+                continue
+            with _locked(folder):
+                pointer = self._pointer(folder.parent.name, folder.name)
+                standing = str(pointer["digest"]) if pointer else None
+                if not _old(folder / POINTER if pointer else folder):  # content was replaced less than a day ago
+                    continue
+                unread = [item for item in folder.iterdir() if item.is_dir() and item.name != standing]
+                freed += sum(path.stat().st_size for item in unread for path in item.rglob("*"))
+                if dry_run:
+                    continue
+                for item in unread:
+                    shutil.rmtree(item, ignore_errors=True)
+                if pointer is None:
+                    self._remove(folder)
+        return freed
+
+    @staticmethod
+    def _remove(folder: Path) -> None:
+        """Remove a partition's folder, whose lock is held. Who waits for the lock makes the folder anew."""
+        for item in folder.iterdir():
+            if item.is_dir():
+                shutil.rmtree(item, ignore_errors=True)
+            elif item.name != LOCK_FILE:
+                item.unlink(missing_ok=True)
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty: somebody waits and has made a lock file of his own
+            folder.rmdir()
+
     def _write_content(self, folder: Path, digest: str, files: Sequence[Path], names: Sequence[str]) -> None:
         """Copy to a private folder, then give it its name in one step. Content that is there already is the same."""
         target = folder / digest
@@ -124,11 +172,10 @@ class PartitionFolder:
 
     def _forget(self, folder: Path, keep: set[str]) -> None:
         """Remove content that nobody reads any more, and what killed writers left."""
-        oldest = time.time() - LEFT_OVER_SECONDS
         for item in folder.iterdir():
             if not item.is_dir():
                 continue
-            left_over = item.name.startswith(INCOMING) and item.stat().st_mtime < oldest
+            left_over = item.name.startswith(INCOMING) and _old(item)
             if left_over or (not item.name.startswith(".") and item.name not in keep):
                 shutil.rmtree(item, ignore_errors=True)
 
@@ -147,13 +194,32 @@ class PartitionFolder:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Generator[None]:
     """The partition's lock, between processes and threads. The kernel frees it when its holder is killed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    path = folder / LOCK_FILE
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # the folder was dropped just now
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if _same_file(path, handle):  # else its holder dropped the folder and the lock with it
+                yield
+                return
+        finally:
+            os.close(handle)
+
+
+def _same_file(path: Path, handle: int) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+        return path.stat().st_ino == os.fstat(handle).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _old(path: Path) -> bool:
+    """Whether nobody can be writing or reading it any more."""
+    return path.stat().st_mtime < time.time() - LEFT_OVER_SECONDS
 
 
 def _flush_to_disk(path: Path) -> None:
