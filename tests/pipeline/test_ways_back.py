@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lead_scoring.cli import main
 from lead_scoring.errors import CheckFailed
 from lead_scoring.lead_ids import complete_id
 from lead_scoring.pipeline import CHAMPION, Pipeline
@@ -55,6 +57,7 @@ class Laptop:
                     "salesforce.endpoint": self.server.url,
                     "salesforce.wait_seconds": 0.001,
                     "salesforce.max_bucket_change_share": 1.0,
+                    "buckets.max_share_in_one": 1.0,
                 }
             )
         )
@@ -124,3 +127,37 @@ def test_after_the_rule_is_mended_the_next_morning_sends_what_was_refused_and_th
     assert cleared.figures["dry_run_reason"] == "the org has the scores of 2024-12-22, a later day"
     assert not cleared.figures["needs_approval"]
     assert laptop.org.history() == before
+
+
+def test_after_a_champion_is_damaged_another_version_and_clearing_from_the_first_task_go_through(
+    laptop: Laptop,
+) -> None:
+    features = laptop.materialize()
+    damaged = str(features.inputs["version"])
+    booster = laptop.models / "production" / f"model_{damaged}.ubj"
+    booster.write_bytes(booster.read_bytes()[:-1] + b"?")
+    with pytest.raises(CheckFailed, match="promote V --reason WHY`.* and clear the red run from its first task"):
+        laptop.publish(features)
+    (other,) = (item["version_id"] for item in laptop.lines.registry.entries() if item["version_id"] != damaged)
+    assert main(["registry", "promote", other, "--reason", "mend", "--models", str(laptop.models)]) == 0
+    cleared = laptop.materialize()
+    published = laptop.publish(cleared)
+    assert cleared.inputs["version"] == other
+    assert laptop.sync(cleared, published).counts["accepted"] == LEADS
+
+
+def test_a_rollback_that_has_nowhere_to_go_names_the_command_that_brings_a_version_back(
+    laptop: Laptop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = ["--models", str(laptop.models)]
+    undone = laptop.lines.registry.champion()
+    rollback = ["registry", "rollback", "--reason", "worse", *models]
+    assert main(rollback) == 0
+    capsys.readouterr()
+    assert main(rollback) == 2
+    said = capsys.readouterr().err
+    named = re.search("`lead-scoring (.*) --reason WHY`", said)
+    assert named is not None
+    assert f"{undone} was in production and rolled back" in said
+    assert main([*named[1].split(), "--reason", "it was not that", *models]) == 0
+    assert Pipeline(laptop.lines.settings).champion() == undone

@@ -14,7 +14,7 @@ import pytest
 
 from lead_scoring.errors import BadInput, CheckFailed, Conflict, NotFound
 from lead_scoring.registry import REGISTRY_FILE, Event
-from lead_scoring.registry.package import open_package, publish_package
+from lead_scoring.registry.package import check_files, open_package, publish_package, restore_package
 from lead_scoring.registry.registry import Registry
 from lead_scoring.storage import ObjectStore
 
@@ -86,6 +86,23 @@ def test_a_rollback_leaves_out_a_version_that_was_rejected_since(registry: Regis
         registry.promote(version, "release", "cli:maria")
     registry.reject(three[1], "found to leak", "cli:maria")
     assert registry.rollback("bad lift", "cli:maria").version_id == three[0]
+
+
+@pytest.mark.parametrize("part", ["model", "manifest"])
+def test_a_damaged_version_is_written_anew_from_the_same_package_and_from_no_other(
+    registry: Registry, store: ObjectStore, three: Three, package: Callable[..., dict[str, Path]], part: str
+) -> None:
+    version, digest = three[0], registry.show(three[0])["manifest_digest"]
+    name = next(item for item in store.list("production/") if item.startswith(f"production/{part}_{version}"))
+    store.write(name, b"damaged")
+    with pytest.raises(CheckFailed, match="clear the red run from its first task"):
+        registry.promote(version, "release", "cli:maria")
+    with pytest.raises(CheckFailed, match="was made again has other bytes"):
+        restore_package(store, package(version, b"other"), version, digest)
+    assert store.read(name) == b"damaged"
+    restore_package(store, package(version), version, digest)
+    check_files(store, version, digest)
+    assert registry.promote(version, "release", "cli:maria").status == "production"
 
 
 def test_a_rollback_with_nothing_in_production_says_so(registry: Registry, three: Three) -> None:

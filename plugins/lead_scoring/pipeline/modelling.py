@@ -159,11 +159,12 @@ class Modelling(Clients):
     ) -> Manifest:
         """Compute the version id, judge it against the champion for its card, and publish the package.
 
-        A version that is published already stays as it is: the same model of the same day is the same version.
+        A version that is published already stays as it is: the same model of the same day is the same version. If it
+        is damaged, it is written anew, byte for byte.
         """
         from lead_scoring.model.native import PackageManifest
         from lead_scoring.packaging import version_of
-        from lead_scoring.registry import publish_package
+        from lead_scoring.registry import publish_package, restore_package
 
         accept_findings = one_line(accept_findings, "accept_findings")
         as_of, chosen, _ = self._upstream(features)
@@ -175,7 +176,11 @@ class Modelling(Clients):
             feature_set=chosen,
             as_of=as_of,
         )
-        if not self.models.exists(f"production/manifest_{version}.json"):
+        registered = self.registry.state().entries.get(version)
+        if registered is not None and not self._is_whole(version, registered.manifest_digest):
+            files = self._package(features, trained, calibrated, version, accept_findings)
+            restore_package(self.models, files, version, registered.manifest_digest)
+        elif not self.models.exists(f"production/manifest_{version}.json"):
             publish_package(
                 self.models, self._package(features, trained, calibrated, version, accept_findings), version
             )
@@ -195,6 +200,15 @@ class Modelling(Clients):
         inputs = {item.stage: item.digest for item in (features, trained, calibrated)}
         key = run_key(as_of, {"stage": "hash_version", **inputs})
         return Manifest("hash_version", key, features.as_of, inputs, {}, {"files": len(found.files)}, figures)
+
+    def _is_whole(self, version: str, manifest_digest: str) -> bool:
+        from lead_scoring.registry import check_files
+
+        try:
+            check_files(self.models, version, manifest_digest)
+        except CheckFailed:
+            return False
+        return True
 
     def _package(
         self, features: Manifest, trained: Manifest, calibrated: Manifest, version: str, accept_findings: str

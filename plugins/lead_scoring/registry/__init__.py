@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lead_scoring.registry.events import EVENTS, REGISTRY_FILE, Event, EventLog
-    from lead_scoring.registry.package import Package, check_placed, open_package, publish_package
+    from lead_scoring.registry.package import (
+        Package,
+        check_files,
+        check_placed,
+        open_package,
+        publish_package,
+        restore_package,
+    )
     from lead_scoring.registry.registry import Registry
     from lead_scoring.registry.signing import sign_package
     from lead_scoring.registry.state import Entry, State, fold, moment
@@ -27,11 +34,13 @@ _HOMES = {
     "Package": "package",
     "Registry": "registry",
     "State": "state",
+    "check_files": "package",
     "check_placed": "package",
     "fold": "state",
     "moment": "state",
     "open_package": "package",
     "publish_package": "package",
+    "restore_package": "package",
     "sign_package": "signing",
     "verify": "verification",
 }
@@ -45,11 +54,13 @@ __all__ = [
     "Package",
     "Registry",
     "State",
+    "check_files",
     "check_placed",
     "fold",
     "moment",
     "open_package",
     "publish_package",
+    "restore_package",
     "sign_package",
     "verify",
 ]

@@ -15,13 +15,12 @@ from pathlib import Path
 from lead_scoring.errors import BadInput, CheckFailed, Conflict, NotFound
 from lead_scoring.model.native import VERSION, PackageManifest, check_version, package_files
 from lead_scoring.registry import EventLog, fold
-from lead_scoring.registry.placed import CHAMPION_FILE, champion_bytes
+from lead_scoring.registry.placed import CHAMPION_FILE, WAY_BACK, champion_bytes
 from lead_scoring.stage import sha256_bytes, sha256_file
 from lead_scoring.storage import ObjectStore
 
 PRODUCTION = "production/"
 LIBRARY = PRODUCTION + "lead_scoring/"  # the placed modules of this library, nobody else's
-RESTORE = "restore the file from a backup of the store, or roll back to a version that verifies"
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,28 @@ def publish_package(store: ObjectStore, files: Mapping[str, Path], version: str)
     return sha256_bytes(data)
 
 
+def restore_package(store: ObjectStore, files: Mapping[str, Path], version: str, manifest_digest: str) -> None:
+    """Write what is damaged or missing of a version anew, from a package that is the same byte for byte.
+
+    :param files: as for :func:`publish_package`: the version, made again of the same inputs.
+    :param manifest_digest: of the version's manifest, as the registry has it.
+    :raises CheckFailed: what was made again is another package.
+    """
+    target = manifest_object(version)
+    manifest_name = target.removeprefix(PRODUCTION)
+    data = files[manifest_name].read_bytes()
+    if sha256_bytes(data) != manifest_digest:
+        raise CheckFailed(
+            f"version {version} is damaged in {store.uri}, and what was made again has other bytes (another code or "
+            "verdict of the gate): restore its files from a backup of the store, or release as of another date"
+        )
+    manifest = PackageManifest.from_bytes(data, manifest_name)
+    for name in [*sorted(manifest.files), manifest_name]:
+        stored = target if name == manifest_name else object_name(version, name)
+        if store.read_generation(stored)[0] != files[name].read_bytes():
+            store.upload(files[name], stored)
+
+
 def stored_manifest_digest(store: ObjectStore, version: str) -> str:
     """SHA-256 of the manifest in the store. :raises NotFound: there is no such version."""
     name = manifest_object(version)
@@ -120,10 +141,10 @@ def registered_manifest(store: ObjectStore, version: str, manifest_digest: str) 
     name = manifest_object(version)
     data, generation = store.read_generation(name)
     if generation == 0:
-        raise CheckFailed(f"{store.uri}/{name} is missing; {RESTORE}")
+        raise CheckFailed(f"{store.uri}/{name} is missing; {WAY_BACK}")
     if (found := sha256_bytes(data)) != manifest_digest:
         raise CheckFailed(
-            f"{store.uri}/{name} has SHA-256 {found[:12]}, the registry says {manifest_digest[:12]}; {RESTORE}"
+            f"{store.uri}/{name} has SHA-256 {found[:12]}, the registry says {manifest_digest[:12]}; {WAY_BACK}"
         )
     return PackageManifest.from_bytes(data, f"{store.uri}/{name}")
 
@@ -192,12 +213,12 @@ def _read_checked(store: ObjectStore, manifest: PackageManifest, name: str) -> b
     stored = object_name(manifest.version_id, name)
     data, generation = store.read_generation(stored)
     if generation == 0:
-        raise CheckFailed(f"{store.uri}/{stored} is missing; {RESTORE}")
+        raise CheckFailed(f"{store.uri}/{stored} is missing; {WAY_BACK}")
     found, wanted = sha256_bytes(data), manifest.files[name]["sha256"]
     if found != wanted:
         raise CheckFailed(
             f"{store.uri}/{stored} has SHA-256 {found[:12]}, the manifest of {manifest.version_id} says "
-            f"{wanted[:12]}; {RESTORE}"
+            f"{wanted[:12]}; {WAY_BACK}"
         )
     return data
 

@@ -64,11 +64,13 @@ class State:
 
     :param entries: by version, in the order of registration.
     :param champions: the line of champions, the present one last. A rollback takes the last one off.
+    :param rolled_back: the versions that rollbacks took off, the last one first.
     :param last: the last event, None in an empty registry.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
     champions: list[str] = field(default_factory=list)
+    rolled_back: list[str] = field(default_factory=list)
     last: Event | None = None
 
     @property
@@ -90,9 +92,23 @@ class State:
         for version in reversed(self.champions[:-1]):
             if version != self.champion and self.entries[version].status != "rejected":
                 return version
-        raise BadInput(
-            f"champion {self.champion or 'none'} has no earlier champion to roll back to; promote a version instead"
-        )
+        raise BadInput(f"champion {self.champion or 'none'} has no earlier champion to roll back to; {self._instead()}")
+
+    def _instead(self) -> str:
+        """What to do where a rollback has nowhere to go: the last one that was rolled back, else any other version."""
+        others = [item for item in dict.fromkeys(self.rolled_back) if item in self._candidates()]
+        if others:
+            return (
+                f"{', '.join(others)} {'was' if len(others) == 1 else 'were'} in production and rolled back: to bring "
+                f"one back, `lead-scoring registry promote {others[0]} --reason WHY`"
+            )
+        if candidates := self._candidates():
+            return f"promote another version: `lead-scoring registry promote {candidates[-1]} --reason WHY`"
+        return "no other version can be promoted: release one first (lead_scoring_release, or `lead-scoring release`)"
+
+    def _candidates(self) -> list[str]:
+        """Versions that may be promoted, in the order of their registration."""
+        return [item.version_id for item in self.entries.values() if item.status in {"staged", "archived"}]
 
     def check(self, action: str, version: str) -> None:
         """:raises BadInput: the action is not possible from the version's status. :raises NotFound: no such version."""
@@ -148,7 +164,7 @@ class State:
                     raise BadInput(f"the champion before was {self.previous_champion()}")
                 self._set(self.champions[-1], "archived", event)
                 while self.champions[-1] != version:
-                    self.champions.pop()
+                    self.rolled_back.insert(0, self.champions.pop())
                 self._set(version, "production", event)
             case "archive" | "reject":
                 self.check(event.kind, version)

@@ -26,7 +26,7 @@ from lead_scoring.model.native import (
     version_id,
 )
 from lead_scoring.registry import EventLog, fold
-from lead_scoring.registry.placed import CHAMPION_FILE, read_champion
+from lead_scoring.registry.placed import CHAMPION_FILE, WAY_BACK, read_champion
 from lead_scoring.scoring.trees import Trees
 from lead_scoring.scoring.ubjson import read_ubjson
 from lead_scoring.stage import sha256_bytes
@@ -36,7 +36,6 @@ GOLDEN_TOLERANCE = 1e-9
 # How many leading parts of a version must be equal. Only what computes a score is compared; the golden scores answer
 # for the rest. XGBoost comes under two distribution names and is not needed at all to score one lead.
 LIBRARY_PARTS = {"xgboost": 2, "numpy": 1}
-RESTORE = "restore the package from the store or roll back to a version that verifies"
 
 
 @dataclass(frozen=True)
@@ -126,11 +125,11 @@ def load_package(packages: ObjectStore, model_version: str, manifest_digest: str
         raise NotFound(f"version {model_version} has no {source}; see `registry list`") from error
     digest = sha256_bytes(data)
     if manifest_digest is not None and digest != manifest_digest:
-        raise CheckFailed(f"{source} has SHA-256 {digest[:12]}, the registry says {manifest_digest[:12]}; {RESTORE}")
+        raise CheckFailed(f"{source} has SHA-256 {digest[:12]}, the registry says {manifest_digest[:12]}; {WAY_BACK}")
     try:
         manifest = PackageManifest.from_bytes(data, source)
         if manifest.version_id != model_version:
-            raise CheckFailed(f"{source} is the manifest of {manifest.version_id}, not of {model_version}; {RESTORE}")
+            raise CheckFailed(f"{source} is the manifest of {manifest.version_id}, not of {model_version}; {WAY_BACK}")
         files = _checked_files(packages, manifest)
         booster, spec_bytes = files[names["booster"]], files[names["scorer"]]
         spec = read_scorer(spec_bytes, model_version, f"{packages.uri}/{names['scorer']}")
@@ -138,11 +137,11 @@ def load_package(packages: ObjectStore, model_version: str, manifest_digest: str
         calibrator = calibrator_from_dict(spec.calibrator)
         found = version_id(canonical_model_bytes(booster, spec), date.fromisoformat(manifest.as_of))
     except (BadInput, KeyError, ValueError) as error:
-        raise CheckFailed(f"version {model_version} cannot be read ({error}); {RESTORE}") from error
+        raise CheckFailed(f"version {model_version} cannot be read ({error}); {WAY_BACK}") from error
     if found != model_version:
-        raise CheckFailed(f"the model's bytes belong to version {found}, not {model_version}; {RESTORE}")
+        raise CheckFailed(f"the model's bytes belong to version {found}, not {model_version}; {WAY_BACK}")
     if not trees.feature_names == spec.feature_names == manifest.feature_names:
-        raise CheckFailed(f"version {model_version}: booster, scorer and manifest name other features; {RESTORE}")
+        raise CheckFailed(f"version {model_version}: booster, scorer and manifest name other features; {WAY_BACK}")
     check_libraries(manifest.libraries, model_version)
     check_golden(spec, calibrator, trees, model_version)
     return LoadedPackage(model_version, manifest, digest, manifest_digest is not None, spec, calibrator, trees, booster)
@@ -187,10 +186,10 @@ def _checked_files(packages: ObjectStore, manifest: PackageManifest) -> dict[str
             continue
         data, generation = packages.read_generation(name)
         if not generation:
-            raise CheckFailed(f"{packages.uri}/{name} is missing; {RESTORE}")
+            raise CheckFailed(f"{packages.uri}/{name} is missing; {WAY_BACK}")
         if (found := sha256_bytes(data)) != facts["sha256"]:
             raise CheckFailed(
-                f"{packages.uri}/{name} has SHA-256 {found[:12]}, the manifest says {facts['sha256'][:12]}; {RESTORE}"
+                f"{packages.uri}/{name} has SHA-256 {found[:12]}, the manifest says {facts['sha256'][:12]}; {WAY_BACK}"
             )
         files[name] = data
     return files
