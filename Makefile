@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` runs the main job for real, `make test` passes the tests.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser up down bench lint lock clean
+.PHONY: help setup demo test browser up down bench lint settings lock clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -53,6 +53,9 @@ down:  ## stop what `make up` started
 
 bench: setup  ## all benchmarks; one alone: .venv/bin/lead-scoring bench NAME
 	@$(BIN)/lead-scoring bench all
+
+settings: setup  ## plugins/lead_scoring/settings.py -> docs/configuration.md
+	@$(BIN)/python -m lead_scoring.settings > docs/configuration.md
 
 lock:  ## requirements.in -> requirements.txt
 	@$(BIN)/python -m uv pip compile requirements.in --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.txt

@@ -284,7 +284,7 @@ def test_every_benchmark_has_a_quick_size():
         (["registry", "reject", "v1-20240101-00000000", "--reason", "x"], 2, "v1-20240101-00000000"),
         (["registry", "archive", "v1-20240101-00000000", "--reason", "x"], 2, "v1-20240101-00000000"),
         (["registry", "history", "--at", "0900-01-01"], 2, "before the year 1000"),
-        (["registry", "list", "--models", "s3://bucket/models"], 2, "no folder and not gs://"),
+        (["registry", "list", "--models", "s3://bucket/models"], 2, "it must be a folder or gs://bucket/path"),
         (["score", '{"a": 1, "a": 2}'], 2, "'a' given twice"),
         (["features", "build", "--source", "/nowhere", "--as-of", AS_OF, "--out", "x"], 2, "/nowhere"),
         (["release", "--features", "/nowhere.parquet", "--as-of", AS_OF], 2, "/nowhere.parquet"),

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lead_scoring.errors import BadInput
-from lead_scoring.settings import load_settings
 
 if TYPE_CHECKING:
     from lead_scoring.pipeline import Pipeline
@@ -60,6 +59,7 @@ def add_feature_set(command: argparse.ArgumentParser) -> None:
 def pipeline(options: argparse.Namespace, **overrides: Any) -> Pipeline:
     """The pipeline over the settings, with what the command line overrides (``section__key=value``; empty: not)."""
     from lead_scoring.pipeline import Pipeline
+    from lead_scoring.settings import load_settings
 
     changed = {name.replace("__", "."): value for name, value in overrides.items() if value not in ("", None)}
     if models := getattr(options, "models", ""):

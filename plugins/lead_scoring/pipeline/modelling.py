@@ -129,7 +129,7 @@ class Modelling(Clients):
         as_of, chosen, _ = self._upstream(features)
         buckets = self.settings.buckets
         if bucket_policy:
-            buckets = dataclasses.replace(buckets, policy=bucket_policy)
+            buckets = buckets.with_policy(bucket_policy)
         inputs = {
             "trained": trained.digest,
             "calibration": plain(self.settings.calibration),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -90,7 +89,7 @@ class Refresh(Modelling):
         as_of, chosen, _ = self._upstream(features)
         # the version's own policy: a new intercept is no reason to sort the leads by another rule
         policy = self._details_of(version)["bucket_policy"]["name"]
-        buckets = dataclasses.replace(self.settings.buckets, policy=policy)
+        buckets = self.settings.buckets.with_policy(policy)
         inputs = {
             "standing": standing.digest,
             "calibration": plain(self.settings.calibration),
