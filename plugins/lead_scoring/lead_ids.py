@@ -6,12 +6,14 @@ characters stands for five of the first fifteen: its bits (least first) say whic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 LEAD_PREFIX = "00Q"
+_LEAD_ID = re.compile(r"00Q[0-9A-Za-z]{12}(?:[0-9A-Za-z]{3})?")
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 
@@ -26,6 +28,20 @@ def complete_id(short: str) -> str:
         bits = sum(1 << place for place, letter in enumerate(short[start : start + 5]) if letter.isupper())
         suffix += _SUFFIX[bits]
     return short + suffix
+
+
+def long_id(text: str | None) -> str | None:
+    """The 18-character form of a Lead id of either length, or None if it is not one."""
+    if text is None or not _LEAD_ID.fullmatch(text):
+        return None
+    full = complete_id(text[:15])
+    return full if text in {text[:15], full} else None
+
+
+def normal_ids(texts: Sequence[str | None]) -> list[str | None]:
+    """The 18-character ids; what is no id stays as it is, so that it can be reported."""
+    valid = valid_lead_ids(texts).tolist()
+    return [text if good else long_id(text) or text for text, good in zip(texts, valid, strict=True)]
 
 
 def valid_lead_ids(ids: Sequence[str | None]) -> npt.NDArray[np.bool_]:

@@ -11,10 +11,11 @@ import pytest
 
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
-from lead_scoring.features import bring, table_digest
+from lead_scoring.features import bring
 from lead_scoring.lead_ids import complete_id
 from lead_scoring.settings import Settings
 from lead_scoring.stage import StageOutput
+from lead_scoring.tables import open_table
 
 AS_OF = dt.date(2024, 12, 21)
 
@@ -30,13 +31,12 @@ def frame(phase6: FeatureSet) -> pd.DataFrame:
 def run(tmp_path: Path, settings: Settings, phase6: FeatureSet) -> Any:
     number = iter(range(100))
 
-    def call(frame: pd.DataFrame) -> StageOutput:
+    def call(frame: pd.DataFrame, **options: Any) -> StageOutput:
         work = tmp_path / f"work-{next(number)}"
         work.mkdir()
         frame.to_parquet(work / "table.parquet")
-        return bring(
-            str(work / "table.parquet"), as_of=AS_OF, feature_set=phase6, settings=settings.features, work=work
-        )
+        table = open_table(work / "table.parquet")
+        return bring(table, as_of=AS_OF, feature_set=phase6, settings=settings.features, work=work, **options)
 
     return call
 
@@ -92,6 +92,6 @@ def test_a_table_that_cannot_be_used_is_one_clear_line(run: Any, frame: pd.DataF
     with pytest.raises(BadInput, match="'lead_id'"):
         run(frame.assign(lead_id=range(60)))
     with pytest.raises(CheckFailed, match="duplicate lead"):
-        run(frame.assign(lead_id=complete_id("00QSY0000000001")))
+        run(frame.assign(lead_id=complete_id("00QSY0000000001"), pit_moves_3yr=np.arange(60.0)))
     with pytest.raises(NotFound, match="does not exist"):
-        table_digest(str(tmp_path / "none.parquet"))
+        open_table(tmp_path / "none.parquet")

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lead_scoring.errors import BadInput
+from lead_scoring.lead_ids import long_id, normal_ids
 from lead_scoring.salesforce.bulk import to_csv
 from lead_scoring.salesforce.fields import canonical, digest_of, digests, encode, fields_for, load_fields, unusable
-from lead_scoring.salesforce.lead_ids import long_id, normal_ids
 from sandbox.salesforce_org.schema import read_lead_fields
 from sandbox.salesforce_org.values import RowError, coerce
 from tests.salesforce.conftest import HOME

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lead_scoring.errors import BadInput, NotFound
+from lead_scoring.tables.columns import Column, resolve
 
 Floats = NDArray[np.float64]
 
@@ -63,8 +65,10 @@ def check_scores(scores: ArrayLike, source: str, *, column: str = "raw_score", p
     return values
 
 
-def read_scores(path: Path) -> tuple[Floats, Any]:
+def read_scores(path: Path, maps: Mapping[str, str] | None = None) -> tuple[Floats, Any]:
     """Columns ``raw_score`` and ``target`` of a CSV or Parquet file.
+
+    :param maps: name in the file to the column that it is; an empty one: not read.
 
     :raises NotFound: there is no such file.
     :raises BadInput: it is not CSV or Parquet, or a column is missing.
@@ -78,15 +82,14 @@ def read_scores(path: Path) -> tuple[Floats, Any]:
         table = pa.parquet.read_table(path) if path.suffix == ".parquet" else pa.csv.read_csv(path)
     except pa.ArrowInvalid as error:
         raise BadInput(f"scores file {path} cannot be read: {str(error).splitlines()[0]}; use CSV or Parquet") from None
+    wanted = [Column("raw_score", "number"), Column("target", "flag")]
+    found = resolve(table.column_names, wanted, table=f"scores file {path}", maps=maps)
+    columns = []
     for name in ("raw_score", "target"):
-        if name not in table.column_names:
-            raise BadInput(f"scores file {path} has no column {name!r}; it has {table.column_names[:8]}")
-        if (copies := table.column_names.count(name)) > 1:
-            raise BadInput(f"scores file {path} has {copies} columns {name!r}; leave one of them")
-        kind = table.column(name).type
-        if pa.types.is_temporal(kind):
-            raise BadInput(f"{name} in {path} is of type {kind}; it must be numeric")
-        if table.column(name).null_count:
-            missing = table.column(name).null_count
+        column = table.column(found[name])
+        if pa.types.is_temporal(column.type):
+            raise BadInput(f"{name} in {path} is of type {column.type}; it must be numeric")
+        if missing := column.null_count:
             raise BadInput(f"{name} in {path} is empty in {missing} of {table.num_rows} rows; leave those leads out")
-    return table.column("raw_score").to_numpy(), table.column("target").to_numpy()
+        columns.append(column.to_numpy())
+    return columns[0], columns[1]

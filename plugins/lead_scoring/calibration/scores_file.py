@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def calibrate_scores_file(
     out: Path | None = None,
     *,
     intercept_of: Path | None = None,
+    maps: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Compare the calibrators on a file of scores that the model gave to leads it was not fitted on.
@@ -33,11 +34,12 @@ def calibrate_scores_file(
     :param rule: ``one_standard_error`` or ``document``; None: the setting.
     :param out: folder for ``calibrator.json``, ``calibration_metadata.json``, the lookup table and the pictures.
     :param intercept_of: a ``calibrator.json`` of which only the intercept is refreshed on these leads.
+    :param maps: name in the file to the column that it is; an empty one: not read.
     :returns: ``{"in_sample", "cross_fit", "selected", "rule", "reason", "calibrator", "lookup", "files"}``, or with
         ``intercept_of`` ``{"refresh", "selected", "calibrator", ...}``.
     :raises BadInput: what the file holds cannot be calibrated.
     """
-    given, labels = read_scores(path)
+    given, labels = read_scores(path, maps)
     target = check_target(labels, settings.minimum_positives, str(path))
     raw = check_scores(given, str(path))
     margin = raw_to_margin(raw)
@@ -65,6 +67,7 @@ def calibrate_scores_file(
         "selected": calibrator.method,
         "calibrator": calibrator.to_dict(),
         "lookup": measure(calibrator, table, raw),
+        "maps": dict(maps or {}),
         "files": [],
     }
     if out is not None:

@@ -56,6 +56,24 @@ def add_feature_set(command: argparse.ArgumentParser) -> None:
     command.add_argument("--feature-set", default="", metavar="NAME", help="a set of the feature catalog")
 
 
+def add_maps(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--map",
+        dest="maps",
+        action="append",
+        default=[],
+        metavar="THEIRS=OURS",
+        help="a column of the table is one of ours, as in contacted_date=contacted_at; THEIRS= is not read; repeatable",
+    )
+
+
+def maps_of(options: argparse.Namespace) -> dict[str, str]:
+    """What ``--map`` says. :raises BadInput: a text is no map."""
+    from lead_scoring.tables.columns import parse_maps
+
+    return parse_maps(options.maps)
+
+
 def pipeline(options: argparse.Namespace, **overrides: Any) -> Pipeline:
     """The pipeline over the settings, with what the command line overrides (``section__key=value``; empty: not)."""
     from lead_scoring.pipeline import Pipeline

@@ -12,10 +12,12 @@ from lead_scoring.cli.common import (
     add,
     add_as_of,
     add_feature_set,
+    add_maps,
     as_date,
     emit,
     group,
     lab,
+    maps_of,
     pairs,
     pipeline,
     private_pipeline,
@@ -33,6 +35,7 @@ def add_commands(commands: Any) -> None:
 
     load = add(commands, "load", run_load, "load a folder of raw tables into the embedded warehouse")
     load.add_argument("--source", required=True, type=Path, metavar="DIR", help="folder with the three raw tables")
+    add_maps(load)
 
     actions = group(commands, "features", "the feature table as of a date")
     build = add(actions, "build", run_build, "compute the feature table from a folder of raw tables")
@@ -41,6 +44,7 @@ def add_commands(commands: Any) -> None:
     )
     build.add_argument("--out", required=True, type=Path, metavar="F", help="the feature table (Parquet)")
     build.add_argument("--rejects", type=Path, metavar="R", help="the rows set aside, with every reason (Parquet)")
+    add_maps(build)
     add_as_of(build)
     add_feature_set(build)
 
@@ -57,6 +61,7 @@ def add_commands(commands: Any) -> None:
     audit.add_argument(
         "--ignore-recorded-at", action="store_true", help="show what would leak if recorded_at were not honoured"
     )
+    add_maps(audit)
     add_as_of(audit)
     add_feature_set(audit)
 
@@ -82,7 +87,7 @@ def run_load(options: argparse.Namespace) -> None:
             f"warehouse.engine is {lines.settings.warehouse.engine!r}; `load` is for the embedded warehouse, "
             "elsewhere load the tables with the warehouse's own tools"
         )
-    rows = lines.load_source(options.source)
+    rows = lines.load_source(options.source, maps=maps_of(options))
     emit(options, rows, lambda: pairs(rows))
 
 
@@ -91,7 +96,7 @@ def run_build(options: argparse.Namespace) -> None:
     import pyarrow.parquet as pq
 
     with private_pipeline(options) as lines:
-        lines.load_source(options.source)
+        lines.load_source(options.source, maps=maps_of(options))
         made = lines.materialize_features(lines.as_of(options.as_of, today()), feature_set=options.feature_set)
         shards = made.fetch_all(lines.runs, "shards/")
         if not shards:
@@ -102,6 +107,7 @@ def run_build(options: argparse.Namespace) -> None:
             options.rejects.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(made.fetch(lines.runs, "rejected.parquet"), options.rejects)
     data = {"as_of": made.as_of, "key": made.key, "out": str(options.out), **made.counts, **made.figures}
+    data["maps"] = maps_of(options)
     emit(options, data, lambda: pairs(data))
 
 
@@ -126,7 +132,7 @@ def run_audit(options: argparse.Namespace) -> None:
     from lead_scoring.features import audit
 
     with private_pipeline(options) as lines:
-        lines.load_source(options.source)
+        lines.load_source(options.source, maps=maps_of(options))
         made = audit(
             lines.warehouse,
             as_of=lines.as_of(options.as_of, today()),

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import tempfile
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,11 @@ from lead_scoring.cli.common import (
     add,
     add_as_of,
     add_feature_set,
+    add_maps,
     add_models,
     emit,
     lab,
+    maps_of,
     pairs,
     pipeline,
     private_pipeline,
@@ -33,12 +33,14 @@ def add_commands(commands: Any) -> None:
     train.add_argument("--features", required=True, type=Path, metavar="F", help="feature table (Parquet) with labels")
     train.add_argument("--label", default="target", metavar="COLUMN", help="1 converted, 0 not (default: %(default)s)")
     train.add_argument("--out", required=True, type=Path, metavar="DIR", help="model.ubj, scores.parquet, the report")
+    add_maps(train)
     _add_findings(train)
     add_as_of(train)
     add_feature_set(train)
 
     calibrate = add(commands, "calibrate", run_calibrate, "compare the calibrators on scores and outcomes, choose one")
     calibrate.add_argument("--scores", type=Path, metavar="S", help="CSV or Parquet with raw_score (0 to 1) and target")
+    add_maps(calibrate)
     calibrate.add_argument("--out", type=Path, metavar="DIR", help="calibrator, metadata, lookup table, pictures")
     calibrate.add_argument(
         "--rule", choices=["one_standard_error", "document"], help="document: lower Brier score in sample"
@@ -67,6 +69,7 @@ def add_commands(commands: Any) -> None:
     release.add_argument("--promote", action="store_true", help="make it the champion if the gate agrees")
     release.add_argument("--force", action="store_true", help="with --promote: against the gate; needs --reason")
     release.add_argument("--reason", default="", help="why, for the registry's history")
+    add_maps(release)
     _add_findings(release)
     add_as_of(release)
     add_feature_set(release)
@@ -78,36 +81,23 @@ def _add_findings(command: argparse.ArgumentParser) -> None:
 
 
 def run_train(options: argparse.Namespace) -> None:
-    with private_pipeline(options) as lines, _labelled(options.features, options.label) as path:
+    maps = maps_of(options)
+    if options.label != "target":
+        maps = {"target": "", **maps, options.label: "target"}
+    with private_pipeline(options) as lines:
         features = lines.materialize_features(
-            lines.as_of(options.as_of, today()), features=str(path), feature_set=options.feature_set
+            lines.as_of(options.as_of, today()),
+            features=str(options.features),
+            maps=maps,
+            feature_set=options.feature_set,
         )
         trained = lines.train_model(features, accept_findings=options.accept_findings)
         options.out.mkdir(parents=True, exist_ok=True)
         for name in trained.files:
             shutil.copyfile(trained.fetch(lines.runs, name), options.out / name)
     figures = {name: value for name, value in trained.figures.items() if name != "leakage"}
-    emit(options, {"out": str(options.out), **figures, **features.counts}, lambda: pairs(_flat(figures)))
-
-
-@contextmanager
-def _labelled(path: Path, label: str) -> Generator[Path, None, None]:
-    """The table with its label under the name ``target``."""
-    if label == "target":
-        yield path
-        return
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        raise BadInput(f"feature table {path} does not exist")
-    found = pq.read_table(path)
-    if label not in found.column_names:
-        raise BadInput(f"column {label!r} (--label) is not in {path}; it has {', '.join(found.column_names)}")
-    kept = found.drop_columns(["target"]) if "target" in found.column_names else found
-    with tempfile.TemporaryDirectory(prefix="train-") as folder:
-        copy = Path(folder) / path.name
-        pq.write_table(kept.rename_columns(["target" if name == label else name for name in kept.column_names]), copy)
-        yield copy
+    data = {"out": str(options.out), **figures, **features.counts, "maps": features.figures["maps"]}
+    emit(options, data, lambda: pairs(_flat(figures)))
 
 
 def run_calibrate(options: argparse.Namespace) -> None:
@@ -132,7 +122,9 @@ def run_calibrate(options: argparse.Namespace) -> None:
         raise BadInput("calibrate needs --scores FILE (columns raw_score and target), or --selftest")
     standing = Path(options.intercept_only) if options.intercept_only else None
     try:
-        report = calibrate_scores_file(options.scores, settings, options.rule, options.out, intercept_of=standing)
+        report = calibrate_scores_file(
+            options.scores, settings, options.rule, options.out, intercept_of=standing, maps=maps_of(options)
+        )
     except NothingBeatsTheConstant as refused:
         tables = {"in_sample": refused.in_sample, "cross_fit": refused.cross_fit, "selected": None}
         emit(options, tables, lambda: _show_tables(tables))
@@ -145,7 +137,8 @@ def _refresh_version(options: argparse.Namespace) -> None:
     version = options.intercept_only
     as_of = lines.as_of(options.as_of, today())
     wanted = lines.registry.show(version)["feature_set"]
-    features = lines.materialize_features(as_of, features=options.features, feature_set=wanted)
+    maps = maps_of(options)
+    features = lines.materialize_features(as_of, features=options.features, maps=maps, feature_set=wanted)
     made = lines.refresh_intercept(
         version,
         features,
@@ -226,7 +219,7 @@ def run_release(options: argparse.Namespace) -> None:
         raise BadInput("--force needs --reason: the registry's history records why the gate was overruled")
     lines = pipeline(options)
     as_of = lines.as_of(options.as_of, today())
-    taken = {"feature_set": options.feature_set}
+    taken = {"feature_set": options.feature_set, "maps": maps_of(options)}
     features = lines.materialize_features(as_of, features=str(options.features), **taken)
     holdout = None
     if options.holdout:

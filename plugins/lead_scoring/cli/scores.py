@@ -12,9 +12,11 @@ from lead_scoring.cli.common import (
     SALESFORCE_LOGIN,
     add,
     add_as_of,
+    add_maps,
     add_models,
     as_date,
     emit,
+    maps_of,
     org,
     pairs,
     pipeline,
@@ -33,8 +35,9 @@ def add_commands(commands: Any) -> None:
     )
     score.add_argument("lead", nargs="?", metavar="JSON", help="one lead: feature names and values; - reads stdin")
     score.add_argument("--version", default="", metavar="V", help="empty: the version in production")
-    score.add_argument("--batch", type=Path, metavar="IN", help="a feature table (Parquet)")
+    score.add_argument("--batch", metavar="IN", help="a feature table (Parquet)")
     score.add_argument("--out", type=Path, metavar="OUT", help="with --batch: the scores (Parquet)")
+    add_maps(score)
     add_as_of(score)
     add_models(score)
 
@@ -54,8 +57,10 @@ def run_score(options: argparse.Namespace) -> None:
     lines = pipeline(options)
     version = options.version or lines.champion()
     if options.batch:
-        counts = lines.score_table(options.batch, options.out, version, lines.as_of(options.as_of, today()))
-        emit(options, {"version": version, "out": str(options.out), **counts}, lambda: pairs(counts))
+        maps = maps_of(options)
+        as_of = lines.as_of(options.as_of, today())
+        counts = lines.score_table(options.batch, options.out, version, as_of, maps)
+        emit(options, {"version": version, "out": str(options.out), **counts, "maps": maps}, lambda: pairs(counts))
         return
     data = sys.stdin.buffer.read() if options.lead == "-" else options.lead.encode("utf-8", "surrogateescape")
     try:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lead_scoring.cli.common import SALESFORCE_LOGIN, add, add_as_of, emit, org, pairs, pipeline, table, today
+from lead_scoring.cli.common import (
+    SALESFORCE_LOGIN,
+    add,
+    add_as_of,
+    add_maps,
+    emit,
+    maps_of,
+    org,
+    pairs,
+    pipeline,
+    table,
+    today,
+)
 from lead_scoring.errors import BadInput
-from lead_scoring.stage import run_key, sha256_file
+from lead_scoring.stage import run_key
 
 if TYPE_CHECKING:
     from lead_scoring.pipeline import Pipeline
@@ -24,7 +37,8 @@ def add_commands(commands: Any) -> None:
         "consumer_secret or privatekey_file. The sandbox org needs none.",
     )
     sync.add_argument("action", nargs="?", choices=["undo", "status"], help="empty: send")
-    sync.add_argument("--scores", type=Path, metavar="F", help="scores (Parquet), as `score --batch` writes them")
+    sync.add_argument("--scores", metavar="F", help="scores (Parquet), as `score --batch` writes them")
+    add_maps(sync)
     sync.add_argument("--dry-run", action="store_true", help="show what would change and send nothing")
     sync.add_argument(
         "--approve", type=int, default=0, metavar="N", help="send although N leads change bucket, as a dry run shows"
@@ -40,6 +54,9 @@ def add_commands(commands: Any) -> None:
 
 
 def run_sync(options: argparse.Namespace) -> None:
+    from lead_scoring.salesforce.brought_scores import take_scores
+    from lead_scoring.tables import open_table
+
     lines = pipeline(options)
     if options.action == "status":
         _status(lines, options)
@@ -52,18 +69,21 @@ def run_sync(options: argparse.Namespace) -> None:
         if not options.scores:
             raise BadInput("sync needs --scores FILE; `lead-scoring score --batch IN --out FILE` writes one")
         as_of = lines.as_of(options.as_of, today())
-        if not options.scores.is_file():
-            raise BadInput(f"scores file {options.scores} does not exist; `lead-scoring score --batch` writes one")
-        key = run_key(as_of, {"scores": sha256_file(options.scores)})
-        report = lines.sync_files(
-            [options.scores],
-            org(lines),
-            as_of=as_of,
-            run_key=key,
-            dry_run=options.dry_run,
-            approved_changes=options.approve,
-            retry_parked=options.retry_parked,
-        )
+        maps = maps_of(options)
+        with tempfile.TemporaryDirectory(prefix="scores-") as folder:
+            brought = open_table(options.scores)
+            taken = take_scores(brought, lines.settings.config_folder, Path(folder) / "scores.parquet", maps)
+            key = run_key(as_of, {"scores": brought.digest, **({"maps": maps} if maps else {})})
+            report = lines.sync_files(
+                [taken.path],
+                org(lines),
+                as_of=as_of,
+                run_key=key,
+                dry_run=options.dry_run,
+                approved_changes=options.approve,
+                retry_parked=options.retry_parked,
+            )
+        report["figures"]["maps"] = maps
         report["figures"]["run_key"] = key
     emit(options, report, lambda: pairs(report))
 

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lead_scoring.features.brought import bring, table_digest
+    from lead_scoring.features.brought import bring
     from lead_scoring.features.leakage import tripwire
     from lead_scoring.features.materialization import materialize
     from lead_scoring.features.publish import publish_features
@@ -23,7 +23,6 @@ _HOMES = {
     "load_source": "sources",
     "materialize": "materialization",
     "publish_features": "publish",
-    "table_digest": "brought",
     "tripwire": "leakage",
 }
 
@@ -34,7 +33,6 @@ __all__ = [
     "load_source",
     "materialize",
     "publish_features",
-    "table_digest",
     "tripwire",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,66 +15,72 @@ from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput
 from lead_scoring.features.contract import Reasons, contract_reasons, lead_id_reasons, marked, merge
 from lead_scoring.features.rows import RowSink, row_schema
-from lead_scoring.features.sources import open_parquet
 from lead_scoring.settings import FeatureSettings
-from lead_scoring.stage import StageOutput, sha256_file
-from lead_scoring.warehouse.embedded import EmbeddedWarehouse, bigquery_type
+from lead_scoring.stage import StageOutput
+from lead_scoring.tables import Column, OpenTable, take
+from lead_scoring.warehouse.embedded import EmbeddedWarehouse
 
 _BATCH_ROWS = 131_072
-_NUMBERS = {"INT64", "FLOAT64", "NUMERIC", "BOOL"}
 
 
-def table_digest(path: str) -> str:
-    """SHA-256 of the file. :raises NotFound: there is none. :raises BadInput: it is not Parquet."""
-    open_parquet(Path(path)).close()
-    return sha256_file(Path(path))
-
-
-def bring(path: str, *, as_of: dt.date, feature_set: FeatureSet, settings: FeatureSettings, work: Path) -> StageOutput:
-    """Check a Parquet feature table and cut it into shards.
+def bring(
+    table: OpenTable,
+    *,
+    as_of: dt.date,
+    feature_set: FeatureSet,
+    settings: FeatureSettings,
+    work: Path,
+    maps: Mapping[str, str] | None = None,
+    with_target: bool = True,
+) -> StageOutput:
+    """Check a feature table and cut it into shards.
 
     Columns: every feature under its model name or its warehouse name; ``target`` (0, 1 or missing), ``lead_id`` and
     ``contacted_at`` if there are any. Without ``lead_id`` the rows are numbered ``row-0000001``. A row with a target
     gives a training row; every row gives a row to score. A table that :func:`materialize` made has ``pit_date`` and
-    ``scorable`` as well: only its scorable rows give a row to score.
+    ``scorable`` as well: only its scorable rows give a row to score. Rows of a lead that agree in every column that is
+    read count once: an export run twice is no second lead.
 
-    :raises NotFound: no such file.
-    :raises BadInput: not Parquet, no rows, a feature is missing or not a number, a target is not 0 or 1 throughout.
+    :param maps: name in the table to the column that it is; an empty one: not read.
+    :param with_target: False does not read it: the leads are to be scored.
+    :raises BadInput: no rows; a column is missing, there twice, only alike, or holds what it cannot hold.
     :raises CheckFailed: more rows were set aside than ``features.max_rejected_share`` allows.
     """
-    file = open_parquet(Path(path))
-    types = {field.name: bigquery_type(field.type) for field in file.schema_arrow}
-    if file.metadata.num_rows == 0:
-        raise BadInput(f"feature table {path} has no rows")
-    file.close()
-    columns = _feature_columns(path, types, feature_set)
-    has_ids, has_target, has_scorable = "lead_id" in types, "target" in types, "scorable" in types
-    contact = next((name for name in ("contacted_at", "pit_date") if name in types), None)
-    if has_ids and types["lead_id"] != "STRING":
-        raise BadInput(f"column 'lead_id' of {path} is {types['lead_id']}; it must be text: Salesforce ids")
-    if has_target and types["target"] not in _NUMBERS:
-        raise BadInput(f"column 'target' of {path} is {types['target']}; it must be 0, 1 or missing")
-    if contact and types[contact] not in {"DATE", "TIMESTAMP", "DATETIME"}:
-        raise BadInput(f"column {contact!r} of {path} is {types[contact]}; it must be a date or a time")
-    if has_scorable and types["scorable"] != "BOOL":
-        raise BadInput(f"column 'scorable' of {path} is {types['scorable']}; it must be true or false")
+    wanted = [Column(feature.column, "number", also=(feature.name,)) for feature in feature_set.features]
+    names = {(maps or {}).get(name, name) for name in table.names}
+    contact = "pit_date" if "pit_date" in names and "contacted_at" not in names else "contacted_at"
+    wanted += [
+        Column("lead_id", "lead_id", required=False),
+        Column(contact, "day" if contact == "pit_date" else "time", required=False),
+        Column("scorable", "bool", required=False),
+    ]
+    wanted += [Column("target", "flag", required=False)] if with_target else []
+    needs = f"feature set {feature_set.name} needs {', '.join(feature_set.names)}"
+    taken = take(table, wanted, work / "taken.parquet", called="feature table", maps=maps, needs=needs)
+    if taken.rows == 0:
+        raise BadInput(f"feature table {table.label} has no rows")
+    has_ids, has_target, has_scorable = (name in taken.found for name in ("lead_id", "target", "scorable"))
+    has_contact = contact in taken.found
 
-    table = EmbeddedWarehouse(work / "brought")
-    table.replace_partition("brought", "all", [Path(path)])
-    parts = [f"CAST(`{found}` AS FLOAT64) AS {column}" for column, found in columns.items()]
-    parts += ["CAST(target AS FLOAT64) AS target"] if has_target else []
-    parts += [f"DATE({contact}) AS pit_date"] if contact else []
-    parts += ["scorable"] if has_scorable else []
-    key = "lead_id, scorable" if has_scorable else "lead_id"
-    parts += ["lead_id", f"COUNT(*) OVER (PARTITION BY {key}) AS copies"] if has_ids else []
-    sql = f"SELECT {', '.join(parts)} FROM brought" + (f" ORDER BY {key}" if has_ids else "")
+    engine = EmbeddedWarehouse(work / "brought")
+    engine.replace_partition("brought", "all", [taken.path])
+    parts = [*feature_set.columns, *(["target"] if has_target else []), *(["scorable"] if has_scorable else [])]
+    parts += [f"DATE({contact}) AS pit_date"] if has_contact else []
+    sql = f"SELECT {', '.join(parts)} FROM brought"
+    if has_ids:
+        key = "lead_id, scorable" if has_scorable else "lead_id"
+        sql = f"SELECT DISTINCT lead_id, {', '.join(parts)} FROM brought"
+        named = ", ".join(part.rpartition(" ")[2] for part in parts)
+        sql = (
+            f"SELECT lead_id, {named}, COUNT(*) OVER (PARTITION BY {key}) AS copies FROM ({sql}) AS once ORDER BY {key}"
+        )
 
     sink = RowSink(work, as_of=as_of, feature_set=feature_set, rows_per_shard=settings.rows_per_shard)
     rows = dated = 0
-    for part in table.export(sql, {}, work / "computed", 1_048_576):
+    for part in engine.export(sql, {}, work / "computed", 1_048_576):
         for batch in pq.ParquetFile(part).iter_batches(_BATCH_ROWS):
             arrow = pa.Table.from_batches([batch])
-            dated += arrow.num_rows - arrow.column("pit_date").null_count if contact else 0
+            dated += arrow.num_rows - arrow.column("pit_date").null_count if has_contact else 0
             _add(sink, arrow, feature_set, first_row=rows, as_of=as_of)
             rows += arrow.num_rows
     files = sink.close(with_train=has_target)
@@ -83,6 +90,7 @@ def bring(path: str, *, as_of: dt.date, feature_set: FeatureSet, settings: Featu
         counts={
             "leads": rows,
             "rows_in": rows,
+            "rows_repeated": taken.rows - rows,
             "rows_out": rows - sink.rows_rejected,
             "rows_rejected": sink.rows_rejected,
             "train_rows": sink.train_rows,
@@ -97,24 +105,9 @@ def bring(path: str, *, as_of: dt.date, feature_set: FeatureSet, settings: Featu
             "feature_set": feature_set.name,
             "feature_set_digest": feature_set.digest,
             "rejected_by_reason": sink.reasons_by_count(),
+            "maps": dict(maps or {}),
         },
     )
-
-
-def _feature_columns(path: str, types: dict[str, str], feature_set: FeatureSet) -> dict[str, str]:
-    """Warehouse column to the table's own name."""
-    found = {}
-    for feature in feature_set.features:
-        name = next((name for name in (feature.name, feature.column) if name in types), None)
-        if name is None:
-            raise BadInput(
-                f"feature table {path} has no column {feature.name!r}; feature set {feature_set.name} needs "
-                f"{feature_set.names}"
-            )
-        if types[name] not in _NUMBERS:
-            raise BadInput(f"feature {name!r} in {path} is of type {types[name]}; it must be a number ({feature.unit})")
-        found[feature.column] = name
-    return found
 
 
 def _add(sink: RowSink, table: pa.Table, feature_set: FeatureSet, *, first_row: int, as_of: dt.date) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lead_scoring.errors import CheckFailed, NotFound
 from lead_scoring.pipeline.clients import Clients
-from lead_scoring.stage import Manifest, find_manifest, run_key, run_stage, sha256_file
+from lead_scoring.stage import Manifest, find_manifest, run_key, run_stage
 
 
 class Delivery(Clients):
@@ -40,11 +40,14 @@ class Delivery(Clients):
             ),
         )  # fmt: skip
 
-    def score_table(self, table: Path, out: Path, version: str, as_of: dt.date) -> dict[str, int]:
+    def score_table(
+        self, table: str, out: Path, version: str, as_of: dt.date, maps: Mapping[str, str] | None = None
+    ) -> dict[str, int]:
         """Score a feature table into one file, without the warehouse, each lead with its rank among them (1 is best).
 
         Rows set aside lie beside it, with reasons.
 
+        :param maps: name in the table to the column that it is; an empty one: not read.
         :returns: counts ``in`` = ``scored`` + ``rejected``.
         """
         import pyarrow as pa
@@ -52,13 +55,23 @@ class Delivery(Clients):
 
         from lead_scoring.features import bring
         from lead_scoring.scoring import RANKED_BY, rank, score_shard
+        from lead_scoring.tables import open_table
 
         chosen = self.feature_set(str(self.registry.show(version)["feature_set"]))
         scorer = self.scorer(version)
         with tempfile.TemporaryDirectory(prefix="score-") as folder:
             work = Path(folder)
-            taken = bring(str(table), as_of=as_of, feature_set=chosen, settings=self.settings.features, work=work)
-            key = run_key(as_of, {"table": sha256_file(table), "version": version})
+            opened = open_table(table)
+            taken = bring(
+                opened,
+                as_of=as_of,
+                feature_set=chosen,
+                settings=self.settings.features,
+                work=work,
+                maps=maps,
+                with_target=False,
+            )
+            key = run_key(as_of, {"table": opened.digest, "maps": dict(maps or {}), "version": version})
             shards = sorted(name for name in taken.files if name.startswith("shards/score-"))
             aside = [pq.read_table(taken.files["rejected.parquet"], columns=["lead_id", "reasons"])]
             parts = []

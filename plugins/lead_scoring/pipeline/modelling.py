@@ -19,11 +19,14 @@ from lead_scoring.text import one_line
 class Modelling(Clients):
     """The stages of a release, in order."""
 
-    def load_source(self, folder: Path) -> dict[str, int]:
-        """Raw tables of a folder into the embedded warehouse. Returns rows by table."""
+    def load_source(self, folder: Path, maps: Mapping[str, str] | None = None) -> dict[str, int]:
+        """Raw tables of a folder into the embedded warehouse. Returns rows by table.
+
+        :param maps: name in a table to the column that it is; ``leads.Id`` means the one of that table only.
+        """
         from lead_scoring.features import load_source
 
-        return {name: info.rows for name, info in load_source(self.warehouse, folder).items()}
+        return {name: info.rows for name, info in load_source(self.warehouse, folder, maps=maps).items()}
 
     def materialize_features(
         self,
@@ -31,6 +34,7 @@ class Modelling(Clients):
         *,
         feature_set: str = "",
         features: str = "",
+        maps: Mapping[str, str] | None = None,
         scorable_only: bool = False,
     ) -> Manifest:
         """Features as of a date, from the warehouse or from a ready table.
@@ -39,10 +43,12 @@ class Modelling(Clients):
         that stops in between leaves the day's tables as they were.
 
         :param feature_set: a name in the catalog; empty: the configured one; ``champion``: the production model's.
-        :param features: path of a ready feature table (Parquet, or a warehouse table); empty: compute from the source.
+        :param features: path of a ready feature table (Parquet); empty: compute from the source.
+        :param maps: with ``features``: name in the table to the column that it is; an empty one: not read.
         :param scorable_only: leave out the labelled leads: enough to score, not to train.
         """
-        from lead_scoring.features import SOURCE_TABLES, bring, materialize, table_digest
+        from lead_scoring.features import SOURCE_TABLES, bring, materialize
+        from lead_scoring.tables import open_table
 
         version = self.champion() if feature_set == CHAMPION else None
         chosen = self.feature_set(self.registry.show(version)["feature_set"] if version else feature_set)
@@ -57,12 +63,15 @@ class Modelling(Clients):
             "code": self.code(bring if features else materialize),
         }
         if features:
-            inputs["table"] = table_digest(features)
+            table = open_table(features)
+            inputs |= {"table": table.digest, "maps": dict(maps or {})}
 
             def build(work: Path) -> StageOutput:
-                return bring(features, work=work, **options)
+                return bring(table, work=work, maps=maps, **options)
 
         else:
+            if maps:
+                raise BadInput("a map of columns needs a ready feature table; without one nothing is mapped")
             inputs["source"] = self.warehouse.fingerprint(list(SOURCE_TABLES))
 
             def build(work: Path) -> StageOutput:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lead_scoring.errors import BadInput
+from lead_scoring.lead_ids import long_id, normal_ids
 from lead_scoring.salesforce.fields import MappedField, digests, encode, unusable
-from lead_scoring.salesforce.lead_ids import long_id, normal_ids
 from lead_scoring.salesforce.ledger import CLOSED_CODES
 
 if TYPE_CHECKING:

@@ -105,7 +105,7 @@ class _ShardJob:
         for name in ("lead_id", "feature_digest"):
             if name not in schema.names:
                 raise BadInput(f"the shard has no column {name!r}; materialize the features again")
-        places = self.tables.positions(schema, strict=False)
+        places = self.tables.positions(schema)
         self.read = ["lead_id", "feature_digest", *(schema.field(place).name for place in places)]
         self.positions = list(range(2, len(self.read)))
 

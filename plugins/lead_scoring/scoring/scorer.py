@@ -157,8 +157,8 @@ class LeadScorer:
     ) -> list[dict[str, Any]] | pd.DataFrame | pa.Table:
         """Score many leads; the result is of the kind that was given, in the same order.
 
-        A table holds the features (either name), ``lead_id`` (text) if it has one, and may hold the other columns of
-        the feature table. All leads are scored or none.
+        A table holds the features (either name) and ``lead_id`` (text) if it has one; other columns are not read.
+        All leads are scored or none.
 
         :param missing: as for :meth:`score_lead`, for lists only; ``reasons`` likewise.
         :raises BadInput: a lead cannot be scored; the first such lead is named.

@@ -7,7 +7,7 @@ percentiles run beside the trees of the next chunk, where two OpenMP threads wou
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from lead_scoring.errors import BadInput
 from lead_scoring.model.buckets import ACTIONS, BUCKETS
 from lead_scoring.model.calibrators.logistic import sigmoid
 from lead_scoring.scoring.lead_checks import check_value, short
+from lead_scoring.tables.columns import Column, Sample, resolve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from lead_scoring.scoring.scorer import LeadScorer
 
 CHUNK_ROWS = 65_536
-# What the feature table holds beside the features: carried along or ignored, never scored.
-TABLE_COLUMNS = frozenset({"lead_id", "pit_date", "target", "scorable", "feature_digest", "as_of"})
 Floats = NDArray[np.float64]
 Matrix = NDArray[np.float32]
 
@@ -40,26 +39,28 @@ class TableScorer:
         self.margins = scorer.booster.margins
         self.reference = np.asarray(scorer.reference_margins, dtype=np.float64)
 
-    def positions(self, schema: pa.Schema, *, strict: bool) -> list[int]:
-        """Where each feature stands in a table, by the model's name or the warehouse's.
+    def positions(self, schema: pa.Schema, sample: Sample | None = None) -> list[int]:
+        """Where each feature stands in a table, by the model's name or the warehouse's. Other columns are not read.
 
-        :param strict: refuse columns that are neither features nor part of the feature table.
-        :raises BadInput: a feature is missing, there twice, or not numeric; or a column is unknown.
+        :raises BadInput: a feature is missing, there twice, only alike, or not numeric.
         """
-        found: list[int] = []
+        found = self.found(schema.names, sample)
+        places = []
         for feature in self.scorer.package.spec.features:
-            places = [place for name in {feature.name, feature.column} for place in schema.get_all_field_indices(name)]
-            if len(places) != 1:
-                problem = "is missing from the table" if not places else "stands in the table twice"
-                raise BadInput(f"feature {feature.name!r} {problem}; {self.scorer.checks.hint}")
-            kind = schema.field(places[0]).type
+            place = schema.names.index(found[feature.column])
+            kind = schema.field(place).type
             if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
                 raise BadInput(f"feature {feature.name!r} is of type {kind} in the table; it must be a number")
-            found.append(places[0])
-        extra = set(range(len(schema))) - set(found)
-        if strict and (unknown := sorted({schema.field(place).name for place in extra} - TABLE_COLUMNS)):
-            raise BadInput(f"column {unknown[0]!r} of the table is unknown; {self.scorer.checks.hint}")
-        return found
+            places.append(place)
+        return places
+
+    def found(self, names: Sequence[str], sample: Sample | None = None) -> dict[str, str]:
+        """Feature column, and ``lead_id`` if there is one, to its name in a table."""
+        features = self.scorer.package.spec.features
+        wanted = [Column(feature.column, "number", also=(feature.name,)) for feature in features]
+        wanted.append(Column("lead_id", "lead_id", required=False))
+        needs = self.scorer.checks.hint
+        return resolve(names, wanted, table="the table", sample=sample, needs=needs, library=True)
 
     def matrix(self, batch: pa.RecordBatch, positions: list[int]) -> tuple[Matrix, dict[int, list[str]]]:
         """The features as float32, and for each row that cannot be scored what is wrong with it."""
@@ -117,14 +118,11 @@ class TableScorer:
         raise BadInput(f"leads are of type {type(leads).__name__}; give a list of dicts, a DataFrame or an Arrow table")
 
     def _from_pandas(self, frame: pd.DataFrame) -> pa.Table:
-        """Column by column, so that a cell that no column can hold is named."""
-        names = list(frame.columns)
-        for name in names:
-            if not isinstance(name, str) or names.count(name) > 1:
-                problem = "stands in the table twice" if isinstance(name, str) else "has a name that is not text"
-                raise BadInput(f"column {name!r} {problem}; {self.scorer.checks.hint}")
+        """The columns that are scored, one by one, so that a cell that no column can hold is named."""
+        names = [name for name in frame.columns if isinstance(name, str)]
+        found = self.found(names, lambda name: [cell for cell in frame[name] if _is_there(cell)][:200])
         columns = {}
-        for name in names:
+        for name in found.values():
             try:
                 columns[name] = pa.Array.from_pandas(frame[name])
             except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
@@ -145,13 +143,11 @@ class TableScorer:
             for row, cell in enumerate(cells):
                 if not isinstance(cell, str) and cell is not None and cell == cell:
                     raise BadInput(f"lead_id is {short(cell)} (row {row}); it must be text") from error
-        raise BadInput(f"column {name!r} of the table has cells of different kinds; leave it out") from error
+        raise BadInput(f"column {name!r} of the table has cells of different kinds; give it one") from error
 
     def _score_arrow(self, table: pa.Table) -> pa.Table:
-        positions = self.positions(table.schema, strict=True)
+        positions = self.positions(table.schema, lambda name: table.column(name).drop_null().slice(0, 200).to_pylist())
         ids = table.schema.get_all_field_indices("lead_id")
-        if len(ids) > 1:
-            raise BadInput("lead_id stands in the table twice; leave one out")
         if ids and not _is_text(table.schema.field(ids[0]).type):
             raise BadInput(f"lead_id is of type {table.schema.field(ids[0]).type} in the table; it must be text")
 
@@ -176,6 +172,10 @@ class TableScorer:
 def constant(text: str, rows: int) -> pa.DictionaryArray:
     """A column with one text in every row, four bytes a row or less."""
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int8)), pa.array([text]))
+
+
+def _is_there(cell: object) -> bool:
+    return cell is not None and cell == cell and type(cell).__name__ not in {"NAType", "NaTType"}
 
 
 def _is_text(kind: pa.DataType) -> bool:
