@@ -2,8 +2,9 @@
 ### Release a model, then score everyone with it
 
 Run by hand (or by another system through REST) when a new model is wanted. Each task does one stage, can be retried or
-killed at any moment, and returns a small manifest: open **XCom** on a task to see its counts and figures, and the
-**Model card** button on `hash_version` or `update_registry` for the whole story.
+killed at any moment, and returns a small manifest: open **XCom** on a task to see its counts and figures. The header
+of the run's page says what came of it, and leads to the model card and to Salesforce; so do the buttons under
+**Details** of `hash_version`, `update_registry` and `sync_salesforce`.
 
 | task | makes | stops the release when |
 |---|---|---|
@@ -17,8 +18,8 @@ killed at any moment, and returns a small manifest: open **XCom** on a task to s
 | `publish_scores` | the day's `lead_features` and `lead_scores` | rows are missing, doubled, or out of range |
 | `sync_salesforce` | changed scores in Salesforce | the org is down or rejects too many rows |
 
-A red task says why in one line, in its XCom `error`. Bad data fails at once; a service that does not
-answer is tried again. After the mend, clear the red task: what is finished is not done again.
+A red task says why in one line, in the header of its page and of the run's. Bad data fails at once; a service that does
+not answer is tried again. After the mend, clear the red task: what is finished is not done again.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ with DAG(
         "{{ ti.xcom_pull('hash_version')['figures']['version_id'] }}?",
         body=figures_of("hash_version") + f"- Gate: {{{{ {GATE}.reasons | join('; ') }}}}\n\n"
         f"{{{{ '' if {GATE}.accepted else 'A yes overrules the gate, and the registry says whose it was. ' }}}}"
-        "The Model card button on hash_version has the rest.",
+        "The Model card button under Details of hash_version has the rest.",
         response_timeout=timedelta(days=1),
         doc_md="Skipped unless the run asks for an approval. No answer in a day is a no.",
     )

@@ -163,6 +163,7 @@ def test_links_lead_from_the_tasks_to_the_model_card_and_to_salesforce(dags):
     assert links == {
         "hash_version": ["Model card"],
         "update_registry": ["Model card"],
+        "publish_scores": ["Model card"],
         "sync_salesforce": ["Salesforce"],
     }
 

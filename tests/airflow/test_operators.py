@@ -144,7 +144,7 @@ def test_hash_version_links_to_the_model_card(pipeline, context):
 
 
 def test_update_registry_records_the_run_and_puts_figures_on_the_asset(pipeline, context):
-    recorder = pipeline(version=VERSION, performance={"test_auc_roc": 0.7})
+    recorder = pipeline(version=VERSION, status="production", performance={"test_auc_roc": 0.7})
     operator = UpdateRegistryOperator(
         task_id="t",
         packaged=made("hash_version").to_dict(),
@@ -160,6 +160,7 @@ def test_update_registry_records_the_run_and_puts_figures_on_the_asset(pipeline,
     assert context["outlet_events"][PRODUCTION_MODEL].extra == {
         "as_of": "2024-12-21", "version": VERSION, "test_auc_roc": 0.7,
     }  # fmt: skip
+    assert context["pushed"] == {"note": [f"[{VERSION}](cards/{VERSION})", "production"]}
 
 
 def test_batch_score_scores_the_shard_it_was_mapped_to(pipeline, context):
@@ -171,12 +172,14 @@ def test_batch_score_scores_the_shard_it_was_mapped_to(pipeline, context):
 
 
 def test_publish_scores_takes_all_shards_and_puts_rows_and_buckets_on_the_assets(pipeline, context):
-    recorder = pipeline(buckets={"Cold": 3})
+    recorder = pipeline(buckets={"Cold": 3}, version=VERSION)
+    recorder.counts = {"scored": 1234}
     scored = [made("batch_score").to_dict(), made("batch_score").to_dict()]
     PublishScoresOperator(task_id="t", features=FEATURES, scored=scored, version=VERSION).execute(context)
     assert [item.stage for item in recorder.calls[0][1][1]] == ["batch_score", "batch_score"]
     assert context["outlet_events"][LEAD_SCORES].extra["buckets"] == {"Cold": 3}
     assert context["outlet_events"][LEAD_FEATURES].extra["rows"] == 3
+    assert context["pushed"] == {"note": [f"[{VERSION}](cards/{VERSION})", "1,234 leads scored"]}
 
 
 def answer(option, by):
@@ -191,6 +194,10 @@ def answer(option, by):
     }
 
 
+SENT = dict.fromkeys(("set_aside", "exhausted", "unprocessed", "parked"), 0)
+SENT |= {"leads": 4, "changed": 4, "sent": 4, "accepted": 3, "rejected": 1}
+
+
 def sync_operator(monkeypatch, recorder, **options):
     """The sync with a hook that logs in nowhere."""
     from airflow.providers.salesforce.hooks import salesforce
@@ -198,6 +205,7 @@ def sync_operator(monkeypatch, recorder, **options):
     from lead_scoring import salesforce as room
     from lead_scoring_airflow.operators import sync_salesforce as module
 
+    recorder.counts = SENT
     recorder.settings = load_settings(environment={})
     monkeypatch.setattr(module, "make_pipeline", lambda: recorder)
     monkeypatch.setattr(salesforce.SalesforceHook, "get_conn", lambda self: "org")
@@ -217,6 +225,7 @@ def test_sync_looks_first_and_then_sends(pipeline, context, monkeypatch):
     assert [call[2]["dry_run"] for call in recorder.calls] == [True, False]
     assert recorder.calls[-1][2] == {"dry_run": False, "approved_changes": 0, "retry_parked": False}
     assert operator.operator_extra_links[0].get_link(operator, ti_key=None) == "https://org/leads"
+    assert context["pushed"]["note"] == ["4 sent to [Salesforce](https://org/leads): 3 accepted, 1 rejected"]
 
 
 def test_only_a_person_who_clears_the_sync_sends_again_what_the_org_refused(pipeline, context, monkeypatch):
@@ -233,16 +242,23 @@ def test_only_a_person_who_clears_the_sync_sends_again_what_the_org_refused(pipe
 
 
 def test_a_dry_run_sends_nothing(pipeline, context, monkeypatch):
-    recorder = pipeline(**PLAN)
+    recorder = pipeline(**PLAN, dry_run_reason="the run asked for it")
     sync_operator(monkeypatch, recorder, dry_run="True").execute(context)
     assert [call[2]["dry_run"] for call in recorder.calls] == [True]
+    assert context["pushed"]["note"] == ["dry run: 4 leads would change in [Salesforce](https://org/leads)"]
+
+
+def test_a_sync_that_is_refused_leaves_the_address_of_the_org_for_the_note(pipeline, context, monkeypatch):
+    recorder = pipeline(error=CheckFailed("3 of 4 changed leads could not be written"))
+    with pytest.raises(CheckFailed):
+        sync_operator(monkeypatch, recorder).execute(context)
+    assert context["pushed"]["note"] == ["[Salesforce](https://org/leads)"]
 
 
 def test_a_sync_that_moves_many_leads_waits_for_a_person_and_sends_after_the_yes(pipeline, context, monkeypatch):
     from airflow.providers.standard.operators.hitl import ApprovalOperator
 
     recorder = pipeline(**{**PLAN, "needs_approval": True})
-    recorder.counts = {"leads": 4}
     asked = []
     monkeypatch.setattr(ApprovalOperator, "execute", lambda self, context: asked.append(self.body))
     operator = sync_operator(monkeypatch, recorder)
@@ -276,10 +292,11 @@ def test_a_rollback_restores_what_was_planned_and_a_retry_is_the_same_request(pi
 
 
 def test_a_planned_rollback_shows_the_card_of_the_version_it_would_restore(pipeline, context):
-    pipeline(to=VERSION)
+    pipeline(to=VERSION, **{"from": "v1-20241222-0a1b2c3d"})
     operator = PlanRollbackOperator(task_id="t")
     operator.execute(context)
     assert operator.model_card_url == f"cards/{VERSION}"
+    assert context["pushed"]["note"] == [f"from v1-20241222-0a1b2c3d back to [{VERSION}](cards/{VERSION})"]
 
 
 def test_an_approval_nobody_asked_for_is_skipped(context):

@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -30,6 +30,10 @@ class AirflowUI:
 
     def go(self, path: str) -> None:
         self.page.goto(f"{self.address}{path}")
+
+    def open_run(self, dag_id: str, run_id: str, task_id: str = "") -> None:
+        """The page of a run, or of one of its tasks."""
+        self.go(f"/dags/{dag_id}/runs/{quote(run_id)}{f'/tasks/{task_id}' if task_id else ''}")
 
     def picture(self, name: str) -> None:
         """Keep what is on the screen as ``build/screenshots/NAME.png``."""

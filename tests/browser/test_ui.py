@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import sqlite3
+import time
+
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
@@ -93,9 +99,59 @@ def test_a_release_takes_each_param_from_the_form(ui, client):
     client.request("PATCH", f"/dags/{RELEASE}/dagRuns/{run_id}", json={"state": "failed"})
 
 
-def test_a_day_in_the_future_stops_the_first_task_with_one_line_in_its_log(ui, client):
+def test_the_run_says_in_one_line_what_it_did_and_leads_to_the_card_and_the_org(ui, released, client, laptop):
+    ui.open_run(RELEASE, released)
+    made, synced = (client.xcom(RELEASE, released, task) for task in ("update_registry", "sync_salesforce"))
+    version, counts = made["figures"]["version"], synced["counts"]
+    note = ui.page.get_by_text(f"as of {AS_OF}")
+    expect(note).to_contain_text(f"{version}, production, {counts['leads']:,} leads scored, {counts['sent']:,} sent to")
+    ui.picture("run_released")
+    for name, address in ((version, laptop.cards), ("Salesforce", laptop.org)):
+        link = note.get_by_role("link", name=name).get_attribute("href")
+        assert link.startswith(address)
+        ui.page.context.request.get(link)
+    card = ui.page.context.request.get(note.get_by_role("link", name=version).get_attribute("href"))
+    assert card.ok
+    assert version in card.text()
+
+
+def reason_shown(ui: AirflowUI, run_id: str, task: str, reason: str, picture: str) -> None:
+    """The reason stands in the header of the run and of its red task."""
+    for task_id in ("", task):
+        ui.open_run(RELEASE, run_id, task_id)
+        expect(ui.page.get_by_text(reason).first).to_be_visible()
+        ui.picture(f"{picture}_{'task' if task_id else 'run'}")
+
+
+def test_a_day_in_the_future_stops_the_first_task_and_says_so_where_a_person_looks_first(ui, client):
     run_id = ui.trigger(RELEASE, {"as_of": "2031-01-01"})
     assert ended(client, RELEASE, run_id) == "failed"
     ((task, message),) = client.errors(RELEASE, run_id)
     assert task == "materialize_features"
     assert message.startswith("as_of is 2031-01-01, after ")
+    reason_shown(ui, run_id, task, message, "refused")
+
+
+def test_a_task_that_is_killed_says_so_where_a_person_looks_first(ui, client):
+    run_id = client.trigger(RELEASE, {"as_of": "2024-12-20"})
+    last_try(run_id, "materialize_features")
+
+    def kill(task) -> None:
+        if (task.task_id, task.state) == ("materialize_features", "running"):
+            found = client.request("GET", f"/dags/{RELEASE}/dagRuns/{run_id}/taskInstances/{task.task_id}")
+            os.kill(found["pid"], signal.SIGKILL)
+
+    assert client.watch(RELEASE, run_id, kill, seconds=300) == "failed"
+    reason_shown(ui, run_id, "materialize_features", "its process ended without a word: killed", "killed")
+
+
+def last_try(run_id: str, task_id: str) -> None:
+    """Leave a task no retry, which a test would have to wait for."""
+    database = stack.state_folder() / "airflow" / "airflow.db"
+    for _ in range(100):
+        with contextlib.closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+            sql = "UPDATE task_instance SET max_tries = 0 WHERE run_id = ? AND task_id = ?"
+            if connection.execute(sql, (run_id, task_id)).rowcount:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"task {task_id} of run {run_id} is not in {database}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lead_scoring_airflow.links import ModelCardLink
+from lead_scoring_airflow.notes import linked
 from lead_scoring_airflow.operators.stage import StageOperator, manifest
 
 if TYPE_CHECKING:
@@ -50,3 +51,6 @@ class HashVersionOperator(StageOperator):
         )
         self.model_card_url = pipeline.model_card_url(packaged.figures["version_id"])
         return packaged
+
+    def told(self, manifest: Manifest) -> Sequence[str]:
+        return (linked(manifest.figures["version_id"], self.model_card_url),)

@@ -51,3 +51,6 @@ class MaterializeFeaturesOperator(StageOperator):
             features=self.features,
             scorable_only=as_bool(self.scorable_only),
         )
+
+    def told(self, manifest: Manifest) -> Sequence[str]:
+        return (f"as of {manifest.as_of}",)

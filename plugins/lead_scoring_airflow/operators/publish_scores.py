@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lead_scoring_airflow.assets import LEAD_FEATURES, LEAD_SCORES
+from lead_scoring_airflow.links import ModelCardLink
+from lead_scoring_airflow.notes import linked
 from lead_scoring_airflow.operators.stage import StageOperator, emit, manifest, manifests
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ class PublishScoresOperator(StageOperator):
     """
 
     template_fields: Sequence[str] = ("features", "scored", "version")
+    operator_extra_links = (ModelCardLink(),)
 
     def __init__(
         self, *, features: Mapping[str, Any], scored: Sequence[Mapping[str, Any]], version: str, **kwargs: Any
@@ -30,9 +33,11 @@ class PublishScoresOperator(StageOperator):
         self.features = features
         self.scored = scored
         self.version = version
+        self.model_card_url = ""
 
     def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
         features = manifest(self.features)
+        self.model_card_url = pipeline.model_card_url(self.version)
         published = pipeline.publish_scores(features, manifests(self.scored), self.version)
         rows = features.counts["rows_out"]
         emit(context, LEAD_FEATURES, as_of=features.as_of, run_key=features.key, rows=rows, **features.counts)
@@ -45,3 +50,6 @@ class PublishScoresOperator(StageOperator):
             buckets=published.figures["buckets"],
         )
         return published
+
+    def told(self, manifest: Manifest) -> Sequence[str]:
+        return (linked(manifest.figures["version"], self.model_card_url), f"{manifest.counts['scored']:,} leads scored")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from lead_scoring_airflow.assets import PRODUCTION_MODEL
 from lead_scoring_airflow.links import ModelCardLink
+from lead_scoring_airflow.notes import linked
 from lead_scoring_airflow.operators.stage import StageOperator, emit, manifest
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class PlanRollbackOperator(StageOperator):
         planned = pipeline.plan_rollback()
         self.model_card_url = pipeline.model_card_url(planned.figures["to"])
         return planned
+
+    def told(self, manifest: Manifest) -> Sequence[str]:
+        return (f"from {manifest.figures['from']} back to {linked(manifest.figures['to'], self.model_card_url)}",)
 
 
 class RollbackRegistryOperator(StageOperator):
@@ -52,3 +56,6 @@ class RollbackRegistryOperator(StageOperator):
         self.model_card_url = pipeline.model_card_url(figures["version"])
         emit(context, PRODUCTION_MODEL, as_of=restored.as_of, version=figures["version"], **figures["performance"])
         return restored
+
+    def told(self, manifest: Manifest) -> Sequence[str]:
+        return ("done",)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from lead_scoring_airflow.notes import XCOM_ERROR, reason_of, tell
+
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
     from lead_scoring.pipeline import Pipeline
     from lead_scoring.stage import Manifest
 
-XCOM_ERROR = "error"
 log = logging.getLogger(__name__)
 
 
@@ -24,7 +25,7 @@ class StageOperator(BaseOperator):
 
     ``execute`` returns the stage's manifest as a dict: paths, digests, counts and figures, never data. When it fails,
     one line of why is logged before the traceback and pushed under the XCom
-    key ``error``, so that a person need not search the log.
+    key ``error``, so that a person need not search the log. What the run's note says of it is :meth:`told`.
 
     :raises BadInput: the run was triggered with a parameter that its DAG does not have: a misspelt ``dry_run_sync``
         must not send anything.
@@ -36,10 +37,16 @@ class StageOperator(BaseOperator):
     def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
         """Call the pipeline. Imports of the library belong in here: a DAG file is parsed every few seconds."""
 
+    def told(self, manifest: Manifest) -> Sequence[str]:  # noqa: ARG002
+        """What the run's note says of this stage, as phrases in Markdown."""
+        return ()
+
     def execute(self, context: Context) -> dict[str, Any]:
         with reported_errors(context):
             _refuse_unknown_params(context)
             manifest = self.stage(make_pipeline(), context)
+            if phrases := self.told(manifest):
+                tell(context["ti"], phrases)
         self.log.info("%s %s: %s", manifest.stage, manifest.key, dict(manifest.counts) or dict(manifest.figures))
         return manifest.to_dict()
 
@@ -61,15 +68,9 @@ class reported_errors:  # noqa: N801 - reads as a statement
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        from lead_scoring.errors import LeadScoringError
-
-        if isinstance(error, LeadScoringError):
-            message = str(error)
-        elif isinstance(error, Exception):  # waiting for a person is none
-            line = (str(error).splitlines() or [""])[0]
-            message = f"{type(error).__name__}: {line}; see the log"
-        else:
+        if not isinstance(error, Exception):  # waiting for a person is none
             return
+        message = reason_of(error)
         log.error("%s", message)  # a line of its own: Airflow folds the traceback that follows, and clips its last line
         self.context["ti"].xcom_push(key=XCOM_ERROR, value=message)
 

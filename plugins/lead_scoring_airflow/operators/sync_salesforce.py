@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from lead_scoring_airflow.links import SalesforceLink
+from lead_scoring_airflow.notes import linked, tell
 from lead_scoring_airflow.operators.approval import RequiredApprovalOperator
 from lead_scoring_airflow.operators.stage import as_bool, make_pipeline, manifest, reported_errors
 
@@ -59,20 +60,22 @@ class SyncSalesforceOperator(RequiredApprovalOperator):
         with reported_errors(context):
             pipeline = make_pipeline()
             retry_parked = self._cleared(context)
-            plan = self._sync(pipeline, dry_run=True, retry_parked=retry_parked)
+            plan = self._sync(context, pipeline, dry_run=True, retry_parked=retry_parked)
             if as_bool(self.dry_run):
                 return plan.to_dict()
             if plan.figures["needs_approval"]:
                 self.body = _question(plan)
                 context["ti"].xcom_push(key=XCOM_ASKED, value=_bucket_changes(plan))
                 return super().execute(context)
-            return self._sync(pipeline, retry_parked=retry_parked).to_dict()
+            return self._sync(context, pipeline, retry_parked=retry_parked).to_dict()
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         super().execute_complete(context, event)
         with reported_errors(context):
             agreed = context["ti"].xcom_pull(task_ids=self.task_id, key=XCOM_ASKED)
-            return self._sync(make_pipeline(), approved_changes=agreed, retry_parked=self._cleared(context)).to_dict()
+            return self._sync(
+                context, make_pipeline(), approved_changes=agreed, retry_parked=self._cleared(context)
+            ).to_dict()
 
     def _cleared(self, context: Context) -> bool:
         """Whether a person cleared the task, after the mend: then what the org refused is sent again.
@@ -82,7 +85,13 @@ class SyncSalesforceOperator(RequiredApprovalOperator):
         return bool(context["ti"].max_tries > (self.retries or 0))
 
     def _sync(
-        self, pipeline: Pipeline, *, dry_run: bool = False, approved_changes: int = 0, retry_parked: bool = False
+        self,
+        context: Context,
+        pipeline: Pipeline,
+        *,
+        dry_run: bool = False,
+        approved_changes: int = 0,
+        retry_parked: bool = False,
     ) -> Manifest:
         from airflow.providers.salesforce.hooks.salesforce import SalesforceHook
 
@@ -93,6 +102,7 @@ class SyncSalesforceOperator(RequiredApprovalOperator):
         with logging_in(settings):
             salesforce = hook.get_conn()
         self.salesforce_url = lead_list_url(salesforce, settings)
+        tell(context["ti"], (linked("Salesforce", self.salesforce_url),))  # stays where the run is refused
         made = pipeline.sync_salesforce(
             manifest(self.features),
             manifest(self.published),
@@ -102,7 +112,19 @@ class SyncSalesforceOperator(RequiredApprovalOperator):
             retry_parked=retry_parked,
         )
         self.log.info("sync%s %s: %s", " (dry run)" if dry_run else "", made.key, dict(made.counts))
+        tell(context["ti"], (_told(made, self.salesforce_url),))
         return made
+
+
+def _told(made: Manifest, address: str) -> str:
+    """What the run's note says of the sync."""
+    counts = made.counts
+    if made.figures.get("dry_run_reason"):
+        return f"dry run: {counts['changed']:,} leads would change in {linked('Salesforce', address)}"
+    outcomes = [f"{counts['accepted']:,} accepted", f"{counts['rejected']:,} rejected"]
+    others = ("set_aside", "exhausted", "unprocessed", "parked")
+    outcomes += [f"{counts[name]:,} {name.replace('_', ' ')}" for name in others if counts[name]]
+    return f"{counts['sent']:,} sent to {linked('Salesforce', address)}: {', '.join(outcomes)}"
 
 
 def _bucket_changes(plan: Manifest) -> int:

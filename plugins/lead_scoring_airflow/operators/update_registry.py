@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from lead_scoring_airflow.assets import PRODUCTION_MODEL
 from lead_scoring_airflow.links import ModelCardLink
+from lead_scoring_airflow.notes import linked
 from lead_scoring_airflow.operators.stage import StageOperator, emit, manifest
 
 if TYPE_CHECKING:
@@ -60,3 +61,6 @@ class UpdateRegistryOperator(StageOperator):
         self.model_card_url = pipeline.model_card_url(figures["version"])
         emit(context, PRODUCTION_MODEL, as_of=registered.as_of, version=figures["version"], **figures["performance"])
         return registered
+
+    def told(self, manifest: Manifest) -> Sequence[str]:
+        return (linked(manifest.figures["version"], self.model_card_url), manifest.figures["status"])
