@@ -38,7 +38,11 @@ _REQUIRED: Mapping[str, type | tuple[type, ...]] = {
     "needs_recorded_at": bool,
     "direction": str,
 }
-_OPTIONAL = {"column": str}
+_OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
+    "column": str,
+    "clip_up_to": (int, float),
+    "clip_down_to": (int, float),
+}
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 
 
@@ -89,10 +93,13 @@ class FeatureSpec:
     :param name: the model's name, which may hold a space.
     :param column: the warehouse's name: letters, digits and underscores.
     :param dtype: always ``float``: the booster reads float32, the warehouse holds FLOAT64.
-    :param minimum: inclusive; a value below it sets the row aside.
-    :param maximum: inclusive.
+    :param minimum: inclusive; a value below it sets the row aside, unless it is clipped.
+    :param maximum: inclusive; likewise.
     :param needs_recorded_at: refused when the source does not say when it came to know its rows.
     :param direction: expected effect of a higher value on conversion: ``up``, ``down`` or ``flat``.
+    :param clip_up_to: a value above ``maximum`` and up to this is extreme but plausible: it counts as ``maximum``, and
+        the row says so. Beyond it the value is impossible. None: whatever is above ``maximum`` is impossible.
+    :param clip_down_to: likewise below ``minimum``.
     """
 
     name: str
@@ -107,6 +114,12 @@ class FeatureSpec:
     maximum: float
     needs_recorded_at: bool
     direction: str
+    clip_up_to: float | None = None
+    clip_down_to: float | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Everything that defines the feature. What is not said is left out, so that a new key moves no digest."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -127,7 +140,7 @@ class FeatureSet:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over every definition: a changed word is a changed feature set."""
-        return sha256_bytes(canonical_json({"name": self.name, "features": [asdict(item) for item in self.features]}))
+        return sha256_bytes(canonical_json({"name": self.name, "features": [item.facts() for item in self.features]}))
 
 
 @dataclass(frozen=True)
@@ -169,10 +182,13 @@ def _feature(name: str, entry: Any) -> FeatureSpec:
         raise BadInput(f"feature {name!r} in {CATALOG_FILE} is {entry!r}; it must be a mapping of {sorted(_REQUIRED)}")
     if unknown := sorted(set(entry) - set(_REQUIRED) - set(_OPTIONAL)):
         raise BadInput(
-            f"feature {name!r} in {CATALOG_FILE} has the unknown key {unknown[0]!r}; known: {sorted(_REQUIRED)}"
+            f"feature {name!r} in {CATALOG_FILE} has the unknown key {unknown[0]!r}; known: "
+            f"{sorted({**_REQUIRED, **_OPTIONAL})}"
         )
-    for key, kind in _REQUIRED.items():
+    for key, kind in {**_REQUIRED, **_OPTIONAL}.items():
         if key not in entry:
+            if key in _OPTIONAL:
+                continue
             raise BadInput(f"feature {name!r} in {CATALOG_FILE} has no {key!r}; add it")
         value = entry[key]
         if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
@@ -184,6 +200,11 @@ def _feature(name: str, entry: Any) -> FeatureSpec:
         raise BadInput(f"feature {name!r} has direction {entry['direction']!r}; it must be one of {DIRECTIONS}")
     if entry["minimum"] > entry["maximum"]:
         raise BadInput(f"feature {name!r} has minimum {entry['minimum']} above its maximum {entry['maximum']}")
+    up, down = entry.get("clip_up_to"), entry.get("clip_down_to")
+    if up is not None and up <= entry["maximum"]:
+        raise BadInput(f"feature {name!r} has clip_up_to {up}; it must lie above its maximum {entry['maximum']}")
+    if down is not None and down >= entry["minimum"]:
+        raise BadInput(f"feature {name!r} has clip_down_to {down}; it must lie below its minimum {entry['minimum']}")
     return FeatureSpec(
         name=name,
         column=column,
@@ -197,6 +218,8 @@ def _feature(name: str, entry: Any) -> FeatureSpec:
         maximum=float(entry["maximum"]),
         needs_recorded_at=entry["needs_recorded_at"],
         direction=entry["direction"],
+        clip_up_to=None if up is None else float(up),
+        clip_down_to=None if down is None else float(down),
     )
 
 

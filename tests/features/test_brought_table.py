@@ -73,11 +73,29 @@ def test_dirty_rows_are_set_aside_with_every_reason(run: Any, frame: pd.DataFram
     output = run(frame)
     rejected = pq.read_table(output.files["rejected.parquet"]).to_pylist()
     reasons = {row["lead_id"]: row["reasons"] for row in rejected}
-    assert reasons["row-0000001"] == "days_in_gap -3 is below 0; industry_tenure_months 7860 is above 720"
+    assert reasons["row-0000001"] == "days_in_gap -3 is below 0; industry_tenure_months 7860 is above 1800"
     assert reasons["row-0000002"] == "pit_moves_3yr is missing"
     assert "row-0000003" not in reasons, "missing stays missing where the catalog allows it"
     assert reasons["row-0000004"] == "target is 2, not 0 or 1"
     assert output.counts["rows_in"] == output.counts["rows_out"] + output.counts["rows_rejected"] == 60
+
+
+def test_an_extreme_value_is_clipped_and_flagged_and_an_impossible_one_refused(run: Any, frame: pd.DataFrame) -> None:
+    frame.loc[0, ["industry_tenure_months", "current_firm_tenure_months"]] = [730.0, 721.0]
+    frame.loc[1, "industry_tenure_months"] = 720.0
+    frame.loc[2, "industry_tenure_months"] = 24_082.0
+    frame.loc[3, "industry_tenure_months"] = -1.0
+    output = run(frame)
+    rows = {row["lead_id"]: row for row in pq.read_table(output.files["shards/train-00000.parquet"]).to_pylist()}
+    first = rows["row-0000001"]
+    assert (first["industry_tenure_months"], first["current_firm_tenure_months"]) == (720.0, 720.0)
+    assert first["clipped"] == "current_firm_tenure_months, industry_tenure_months"
+    assert rows["row-0000002"]["clipped"] is None
+    assert not {"row-0000003", "row-0000004"} & set(rows)
+    assert output.figures["clipped_by_feature"] == {"current_firm_tenure_months": 1, "industry_tenure_months": 1}
+    checked = pq.read_table(output.files["shards/train-00000.parquet"]).to_pandas()
+    again = run(checked.drop(columns=["scorable", "pit_date", "lead_id"]))
+    assert again.figures["clipped_by_feature"] == output.figures["clipped_by_feature"], "a checked table keeps its flag"
 
 
 def test_a_table_that_cannot_be_used_is_one_clear_line(run: Any, frame: pd.DataFrame, tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ NAMES = (
     "pit_mobility_tier_Stable",
 )
 NULLABLE = {"firm_aum_pit", "aum_growth_since_jan2024_pct"}
+CLIPPED = "industry_tenure_months"  # 10,000 at most, and up to 100,000 it counts as that
 SIGNED = {"firm_net_change_12mo", "aum_growth_since_jan2024_pct"}
 FEATURES = tuple(
     native.ScorerFeature(
@@ -43,7 +44,8 @@ FEATURES = tuple(
         name.replace(" ", "_"),
         name in NULLABLE,
         None if name in SIGNED else 0.0,
-        1.0 if "tier" in name else 1e13,
+        1.0 if "tier" in name else 1e4 if name == CLIPPED else 1e13,
+        1e5 if name == CLIPPED else None,
     )
     for name in NAMES
 )

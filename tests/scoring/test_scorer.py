@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import pickle
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,11 @@ from hypothesis import strategies as st
 from inference_pipeline import LeadScorer
 from lead_scoring.errors import BadInput
 from lead_scoring.model.buckets import BucketPolicy
-from tests.scoring.small_package import NAMES, as_lead, random_matrix
+from lead_scoring.scoring import score_shard
+from lead_scoring.scoring.http import handle
+from lead_scoring.scoring.scorer import MAX_COMPILED_ROWS
+from lead_scoring.settings import ScoringSettings
+from tests.scoring.small_package import AS_OF, CLIPPED, NAMES, as_lead, random_matrix
 
 Lead = dict[str, float | None]
 DOCUMENT_KEYS = ["lead_score", "score_bucket", "action_recommended", "model_version", "uncalibrated_score"]
@@ -99,6 +105,33 @@ def test_a_lead_that_cannot_be_scored_is_refused_by_feature_value_and_lead(
         scorer.score_lead({"lead_id": "00Q1", **lead, **change})  # type: ignore[dict-item]
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_extreme_value_counts_as_the_end_of_its_range_at_every_door(
+    scorer: LeadScorer, lead: Lead, shard: Path, tmp_path: Path
+) -> None:
+    limit, extreme = {**lead, CLIPPED: 1e4}, {**lead, CLIPPED: 73_000.0}
+    flagged = {**scorer.score_lead(limit), "clipped": [CLIPPED]}
+    assert "clipped" not in scorer.score_lead(limit)
+    assert scorer.score_lead(extreme) == flagged
+    assert handle(scorer, "POST", "/", {}, json.dumps(extreme).encode())[1] == flagged
+    many = [limit, extreme] * (MAX_COMPILED_ROWS // 2 + 1)
+    assert scorer.score_batch(many) == [scorer.score_lead(limit), flagged] * (len(many) // 2)
+    table = scorer.score_batch(pa.Table.from_pylist([limit, extreme]))
+    assert table["clipped"].to_pylist() == [None, CLIPPED]
+    assert table["lead_score"].to_pylist() == [flagged["lead_score"]] * 2
+    leads = pq.read_table(shard)
+    place = leads.schema.get_field_index(CLIPPED)
+    values = [73_000.0, 240_820.0, *leads[CLIPPED].to_pylist()[2:]]
+    pq.write_table(leads.set_column(place, CLIPPED, pa.array(values)), shard)
+    settings = ScoringSettings(expires_after_days=7, threads=1)
+    output = score_shard(scorer, shard, as_of=AS_OF, run_key="20241221-00000000", settings=settings, work=tmp_path)
+    scored = pq.read_table(output.files["scores.parquet"])
+    assert scored["clipped"].to_pylist() == [CLIPPED, *[None] * 98]
+    (refused,) = pq.read_table(output.files["rejected.parquet"])["reasons"].to_pylist()
+    assert refused == f"feature '{CLIPPED}' is 240820.0, above its maximum 100000.0"
+    with pytest.raises(BadInput, match="above its maximum"):
+        scorer.score_lead({**lead, CLIPPED: 240_820.0})
 
 
 @pytest.mark.parametrize("nothing", [{}, {"lead_id": "00Q1"}])

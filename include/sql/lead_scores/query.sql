@@ -23,6 +23,7 @@ SELECT
   scored.feature_digest,
   scored.calibrator_digest,
   scored.expires_on,
+  scored.clipped,
   before.lead_score AS previous_score,
   CASE
     WHEN before.lead_score IS NULL THEN 'new'

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput
-from lead_scoring.features.contract import Reasons, contract_reasons, lead_id_reasons, marked, merge
+from lead_scoring.features.contract import Reasons, clip, contract_reasons, lead_id_reasons, marked, merge
 from lead_scoring.features.rows import RowSink, row_schema
 from lead_scoring.settings import FeatureSettings
 from lead_scoring.stage import StageOutput
@@ -53,6 +53,7 @@ def bring(
         Column("lead_id", "lead_id", required=False),
         Column(contact, "day" if contact == "pit_date" else "time", required=False),
         Column("scorable", "bool", required=False),
+        Column("clipped", "text", required=False, matters=False),
     ]
     wanted += [Column("target", "flag", required=False)] if with_target else []
     needs = f"feature set {feature_set.name} needs {', '.join(feature_set.names)}"
@@ -65,6 +66,7 @@ def bring(
     engine = EmbeddedWarehouse(work / "brought")
     engine.replace_partition("brought", "all", [taken.path])
     parts = [*feature_set.columns, *(["target"] if has_target else []), *(["scorable"] if has_scorable else [])]
+    parts += ["clipped"] if "clipped" in taken.found else []
     parts += [f"DATE({contact}) AS pit_date"] if has_contact else []
     sql = f"SELECT {', '.join(parts)} FROM brought"
     if has_ids:
@@ -106,6 +108,7 @@ def bring(
             "feature_set_digest": feature_set.digest,
             "rejected_by_reason": sink.reasons_by_count(),
             "maps": dict(maps or {}),
+            "clipped_by_feature": dict(sorted(sink.clipped.items())),
         },
     )
 
@@ -126,6 +129,9 @@ def _add(sink: RowSink, table: pa.Table, feature_set: FeatureSet, *, first_row: 
     odd = ~np.isnan(target) & (target != 0) & (target != 1)
     reasons.append({int(place): f"target is {target[place]:g}, not 0 or 1" for place in np.flatnonzero(odd)})
     frame = table.select(feature_set.columns).to_pandas().astype("float64")
+    flags = pa.array(clip(frame, feature_set), pa.string())
+    if "clipped" in names:  # a table that was made here is clipped already
+        flags = pc.coalesce(table.column("clipped").combine_chunks().cast(pa.string()), flags)
     reasons.append(contract_reasons(frame, feature_set))
     columns = {
         "lead_id": lead_ids,
@@ -134,6 +140,7 @@ def _add(sink: RowSink, table: pa.Table, feature_set: FeatureSet, *, first_row: 
         "scorable": pc.fill_null(table.column("scorable"), False)
         if "scorable" in names
         else pa.array(np.ones(count, dtype=bool)),
+        "clipped": flags,
     }
     columns |= {column: pa.array(frame[column].to_numpy()) for column in feature_set.columns}
     schema = row_schema(feature_set)

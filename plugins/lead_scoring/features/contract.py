@@ -32,16 +32,42 @@ _VALUES = (
 
 @lru_cache(maxsize=8)
 def feature_schema(feature_set: FeatureSet) -> pandera.DataFrameSchema:
-    """The pandera schema of the feature columns: type, range, missing or not."""
+    """The pandera schema of the feature columns after :func:`clip`: type, range, missing or not."""
     return pandera.DataFrameSchema({feature.column: _column(feature) for feature in feature_set.features})
 
 
+def clip(frame: pd.DataFrame, feature_set: FeatureSet) -> list[str | None]:
+    """Put extreme but plausible values at the end of their range, as the catalog says, in ``frame`` itself.
+
+    :param frame: the feature columns as float64.
+    :returns: of each row the model's names of the features that were clipped, with a comma between; None if none was.
+    """
+    flags: list[str | None] = [None] * len(frame)
+    for feature in feature_set.features:
+        values = frame[feature.column].to_numpy()
+        least, most = _limits(feature)
+        high = (values > feature.maximum) & (values <= most)
+        low = (values < feature.minimum) & (values >= least)
+        for place in np.flatnonzero(high | low).tolist():
+            flags[place] = f"{flags[place]}, {feature.name}" if flags[place] else feature.name
+        if high.any() or low.any():
+            frame[feature.column] = np.where(high, feature.maximum, np.where(low, feature.minimum, values))
+    return flags
+
+
+def _limits(feature: FeatureSpec) -> tuple[float, float]:
+    """Beyond these a value is impossible."""
+    least = feature.minimum if feature.clip_down_to is None else feature.clip_down_to
+    return least, feature.maximum if feature.clip_up_to is None else feature.clip_up_to
+
+
 def _column(feature: FeatureSpec) -> pandera.Column:
+    least, most = _limits(feature)
     return pandera.Column(
         "float64",
         checks=[
-            pandera.Check.ge(feature.minimum, error=f"is below {feature.minimum:g}"),
-            pandera.Check.le(feature.maximum, error=f"is above {feature.maximum:g}"),
+            pandera.Check.ge(least, error=f"is below {least:g}"),
+            pandera.Check.le(most, error=f"is above {most:g}"),
         ],
         nullable=feature.nullable,
     )

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput, CheckFailed
-from lead_scoring.features.contract import contract_reasons, lead_id_reasons, merge
-from lead_scoring.features.rows import RowSink, row_schema
+from lead_scoring.features.contract import clip, contract_reasons, lead_id_reasons, merge
+from lead_scoring.features.rows import RowSink, row_schema, with_clipped
 from lead_scoring.features.sources import SOURCE_TABLES, check_sources
 from lead_scoring.settings import FeatureSettings
 from lead_scoring.stage import StageOutput
@@ -89,6 +89,7 @@ def materialize(
             "feature_set": feature_set.name,
             "feature_set_digest": feature_set.digest,
             "rejected_by_reason": sink.reasons_by_count(),
+            "clipped_by_feature": dict(sorted(sink.clipped.items())),
             "source_records": records,
             "recorded_at": {
                 table: bool(parameters[name])
@@ -154,6 +155,7 @@ def add_computed(sink: RowSink, table: pa.Table, feature_set: FeatureSet) -> Non
     texts = table.column("problems").to_pylist()
     problems = {place: text.rstrip("; ") for place, text in enumerate(texts) if text}
     frame = table.select(feature_set.columns).to_pandas()
+    table = with_clipped(table, frame, clip(frame, feature_set))
     # a row that could not be computed has no values: "is missing" for each of them would hide the reason
     values = {place: text for place, text in contract_reasons(frame, feature_set).items() if place not in problems}
     lead_ids = lead_id_reasons(table.column("lead_id").to_pylist())

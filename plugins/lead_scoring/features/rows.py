@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -45,7 +47,16 @@ def row_schema(feature_set: FeatureSet) -> pa.Schema:
         ("target", pa.int64()),
         ("scorable", pa.bool_()),
         *((column, pa.float64()) for column in feature_set.columns),
+        ("clipped", pa.string()),
     ])
+
+
+def with_clipped(table: pa.Table, frame: pd.DataFrame, flags: Sequence[str | None]) -> pa.Table:
+    """The table with a ``clipped`` column, and with the clipped values of ``frame`` where there are any."""
+    if any(flags):
+        for name in frame.columns:
+            table = _replace(table, name, pa.array(frame[name].to_numpy(), from_pandas=True))
+    return table.append_column("clipped", pa.array(flags, pa.string()))
 
 
 class RowSink:
@@ -62,6 +73,7 @@ class RowSink:
         self._rejected = ShardWriter(work / "rejected", "part-", REJECTED_SCHEMA, 2**62)
         self.rows_in = self.rows_rejected = self.train_positives = 0
         self.by_reason: Counter[str] = Counter()
+        self.clipped: Counter[str] = Counter()
 
     @property
     def train_rows(self) -> int:
@@ -76,6 +88,7 @@ class RowSink:
         :param reasons: the rows to set aside.
         """
         good = self._set_aside(table, reasons)
+        self._count_clipped(good)
         self._accept(good.filter(pc.invert(good.column("scorable"))), self._train)
         self._accept(good.filter(good.column("scorable")), self._score)
 
@@ -85,6 +98,7 @@ class RowSink:
         The label goes into the training row only, so that a lead keeps one row of each kind.
         """
         good = self._set_aside(table, reasons)
+        self._count_clipped(good)
         labelled = good.filter(pc.is_valid(good.column("target")))
         self._accept(_replace(labelled, "scorable", pa.array(np.zeros(labelled.num_rows, bool))), self._train)
         scorable = good.filter(good.column("scorable"))
@@ -99,6 +113,10 @@ class RowSink:
         keep = np.ones(table.num_rows, dtype=bool)
         keep[places] = False
         return table.filter(pa.array(keep))
+
+    def _count_clipped(self, table: pa.Table) -> None:
+        for text in table.column("clipped").drop_null().to_pylist():
+            self.clipped.update(text.split(", "))
 
     def _accept(self, table: pa.Table, writer: ShardWriter) -> None:
         table = table.select(row_schema(self.feature_set).names)

@@ -34,6 +34,7 @@ class ScorerFeature:
     :param column: the warehouse-safe name of the same thing.
     :param nullable: a missing value is allowed and reaches the trees as NaN.
     :param minimum: smallest allowed value, None where there is no bound. ``maximum`` likewise. Both inclusive.
+    :param clip_up_to: values above ``maximum`` and up to this count as ``maximum``; ``clip_down_to`` likewise.
     """
 
     name: str
@@ -41,6 +42,13 @@ class ScorerFeature:
     nullable: bool = False
     minimum: float | None = None
     maximum: float | None = None
+    clip_up_to: float | None = None
+    clip_down_to: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without limits of clipping where there are none, so that packages from before them keep their bytes."""
+        found = asdict(self)
+        return {key: value for key, value in found.items() if value is not None or not key.startswith("clip_")}
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ class ScorerSpec:
     def to_dict(self) -> dict[str, Any]:
         return {
             **asdict(self),
-            "features": [asdict(feature) for feature in self.features],
+            "features": [feature.to_dict() for feature in self.features],
             "reference_margins": list(self.reference_margins),
             "golden": [dict(row) for row in self.golden],
         }
@@ -153,7 +161,7 @@ def canonical_model_bytes(booster_ubj: bytes, spec: ScorerSpec) -> bytes:
     Not the reference margins and golden rows: they describe the model, they are not part of it.
     """
     decisive = {
-        "features": [asdict(feature) for feature in spec.features],
+        "features": [feature.to_dict() for feature in spec.features],
         "calibrator": dict(spec.calibrator),
         "bucket_policy": dict(spec.bucket_policy),
         "base_rate": spec.base_rate,

@@ -169,7 +169,9 @@ def _spec(
     feature_set: FeatureSet, calibrator: Mapping[str, Any], policy: Mapping[str, Any], base_rate: float
 ) -> ScorerSpec:
     features = tuple(
-        ScorerFeature(item.name, item.column, item.nullable, item.minimum, item.maximum)
+        ScorerFeature(
+            item.name, item.column, item.nullable, item.minimum, item.maximum, item.clip_up_to, item.clip_down_to
+        )
         for item in feature_set.features
     )
     return ScorerSpec(feature_set.name, feature_set.digest, features, calibrator, policy, base_rate)

@@ -13,11 +13,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.scoring.scorer import LeadScorer
-from lead_scoring.scoring.tables import Matrix, constant
+from lead_scoring.scoring.tables import Matrix, constant, named
 from lead_scoring.settings import ScoringSettings
 from lead_scoring.stage import StageOutput
 
@@ -39,6 +40,7 @@ SCORES = pa.schema([
     ("feature_digest", pa.string()),
     ("calibrator_digest", pa.string()),
     ("expires_on", pa.date32()),
+    ("clipped", pa.string()),
 ])
 REJECTED = pa.schema([
     ("lead_id", pa.string()),
@@ -106,13 +108,19 @@ class _ShardJob:
             if name not in schema.names:
                 raise BadInput(f"the shard has no column {name!r}; materialize the features again")
         places = self.tables.positions(schema)
-        self.read = ["lead_id", "feature_digest", *(schema.field(place).name for place in places)]
-        self.positions = list(range(2, len(self.read)))
+        features = [schema.field(place).name for place in places]
+        self.has_clipped = "clipped" in schema.names
+        self.read = ["lead_id", "feature_digest", *features, *(["clipped"] if self.has_clipped else [])]
+        self.positions = list(range(2, 2 + len(features)))
 
     def score(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.RecordBatch]:
         """The scored rows and the rows set aside."""
         batch = batch.select(self.read)
-        matrix, problems = self.tables.matrix(batch, self.positions)
+        matrix, problems, clipped = self.tables.matrix(batch, self.positions)
+        # a table that was checked before is clipped already, and says so; its own word counts, then what is found here
+        flags = named(clipped, batch.num_rows)
+        if self.has_clipped:
+            flags = pc.coalesce(batch.column("clipped").cast(pa.string()), flags)
         if batch.column("lead_id").null_count:
             for row in range(batch.num_rows):
                 if not batch.column("lead_id")[row].is_valid:
@@ -122,11 +130,15 @@ class _ShardJob:
             rows = sorted(problems)
             keep = pa.array([row for row in range(batch.num_rows) if row not in problems], pa.int64())
             bad, batch, matrix = batch.take(pa.array(rows, pa.int64())), batch.take(keep), matrix[keep.to_numpy()]
-        return self._scores(batch, matrix), self._rejected(bad, ["; ".join(problems[row]) for row in sorted(problems)])
+            flags = flags.take(keep)
+        return self._scores(batch, matrix, flags), self._rejected(
+            bad, ["; ".join(problems[row]) for row in sorted(problems)]
+        )
 
-    def _scores(self, batch: pa.RecordBatch, matrix: Matrix) -> pa.RecordBatch:
+    def _scores(self, batch: pa.RecordBatch, matrix: Matrix, clipped: pa.Array) -> pa.RecordBatch:
         columns = self.tables.columns(self.tables.margins(matrix))
-        return self._complete(batch, {**columns, "expires_on": self._day(self.expires_on, batch.num_rows)}, SCORES)
+        columns |= {"expires_on": self._day(self.expires_on, batch.num_rows), "clipped": clipped}
+        return self._complete(batch, columns, SCORES)
 
     def _rejected(self, batch: pa.RecordBatch, reasons: list[str]) -> pa.RecordBatch:
         columns = {

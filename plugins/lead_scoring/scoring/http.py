@@ -37,7 +37,7 @@ def describe(template: Mapping[str, Any], scorer: LeadScorer) -> dict[str, Any]:
     """The OpenAPI description with the features of one version: names, ranges, and which may be null."""
     described: dict[str, Any] = json.loads(json.dumps(template))
     lead = described["components"]["schemas"]["Lead"]
-    for feature, (low, high) in zip(scorer.checks.features, scorer.checks.bounds, strict=True):
+    for feature, (low, high) in zip(scorer.checks.features, scorer.checks.limits, strict=True):
         kind = ["number", "null"] if feature.nullable else "number"
         lead["properties"][feature.name] = {"type": kind, "minimum": low, "maximum": high}
     lead |= {"required": list(scorer.feature_names), "additionalProperties": False}

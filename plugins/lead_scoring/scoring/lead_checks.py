@@ -32,12 +32,25 @@ class LeadChecks:
             )
             for feature in spec.features
         ]
+        self.limits = [
+            (
+                low if feature.clip_down_to is None else feature.clip_down_to,
+                high if feature.clip_up_to is None else feature.clip_up_to,
+            )
+            for feature, (low, high) in zip(spec.features, self.bounds, strict=True)
+        ]
+        self._ends = [
+            (place, feature.name, end)
+            for place, (feature, bounds) in enumerate(zip(spec.features, self.bounds, strict=True))
+            for end, limit in zip(bounds, (feature.clip_down_to, feature.clip_up_to), strict=True)
+            if limit is not None
+        ]
         self._known = {feature.column: feature.name for feature in spec.features} | {name: name for name in self.names}
         single = itemgetter(*self.names)
         self._values = single if len(self.names) > 1 else lambda lead: (single(lead),)
 
     def values(self, lead: Mapping[str, Any]) -> list[float]:
-        """The features in the model's order, NaN for an allowed missing value.
+        """The features in the model's order, NaN for an allowed missing value, extreme ones clipped to their range.
 
         :param lead: feature name to number, and optionally ``lead_id``, which errors then name.
         :raises BadInput: the first problem, and how many more there are.
@@ -53,6 +66,14 @@ class LeadChecks:
             if not ((type(value) is float or type(value) is int) and low <= value <= high):
                 return self._slow(lead)
         return list(values)
+
+    def clipped(self, lead: Mapping[str, Any], values: list[float]) -> list[str]:
+        """Which features of a lead that :meth:`values` accepted were clipped, by the model's names."""
+        at_an_end = [(name, end) for place, name, end in self._ends if values[place] == end]
+        if not at_an_end:
+            return []
+        given = self._renamed(lead)
+        return [name for name, end in at_an_end if given.get(name, end) not in (None, end)]
 
     def zero_filled(self, lead: Mapping[str, Any]) -> tuple[list[float], list[str]]:
         """As the document's ``LeadScorer`` takes a lead: whatever is missing or null is 0.0.
@@ -73,12 +94,12 @@ class LeadChecks:
         given = self._renamed(lead)
         values: list[float] = []
         problems: list[str] = []
-        for feature, bounds in zip(self.features, self.bounds, strict=True):
+        for feature, bounds, limits in zip(self.features, self.bounds, self.limits, strict=True):
             if feature.name not in given:
                 problems.append(f"feature {feature.name!r} is missing")
                 continue
-            value, problem = check_value(given[feature.name], bounds, feature.nullable)
-            values.append(value)
+            value, problem = check_value(given[feature.name], limits, feature.nullable)
+            values.append(clipped(value, bounds))
             if problem:
                 problems.append(f"feature {feature.name!r} {problem}")
         if problems:
@@ -100,6 +121,12 @@ class LeadChecks:
                 raise BadInput(f"feature {name!r} is given twice {lead_name(lead)}; give it once")
             given[name] = value
         return given
+
+
+def clipped(value: float, bounds: tuple[float, float]) -> float:
+    """The nearest value within the bounds; NaN stays NaN."""
+    low, high = bounds
+    return low if value < low else high if value > high else value
 
 
 def check_value(value: Any, bounds: tuple[float, float], nullable: bool) -> tuple[float, str]:

@@ -109,7 +109,8 @@ class LeadScorer:
         :param reasons: how many of the largest contributions to the margin to add (needs XGBoost).
         :returns: the document's five keys; ``margin`` (log-odds); ``percentile`` (0 to 100, among leads the model was
             not fitted on); ``lift`` (times the base rate); ``bucket_policy``; ``calibrator_digest``;
-            ``manifest_digest``.
+            ``manifest_digest``; and, only if there are any, ``clipped``: the features whose value was extreme and
+            counted as the end of its range.
         :raises BadInput: a feature is missing, unknown, not a number or out of range.
         """
         if type(reasons) is not int or reasons < 0:
@@ -123,6 +124,8 @@ class LeadScorer:
         result = self._result(self.package.trees.margin(values))
         if filled is not None:
             result["zero_filled"] = filled
+        if named := self.checks.clipped(lead_features, values):
+            result["clipped"] = named
         if "lead_id" in lead_features:
             result["lead_id"] = lead_features["lead_id"]
         if reasons:
@@ -185,7 +188,9 @@ class LeadScorer:
         except BadInput as error:
             raise BadInput(f"lead {place} of the list: {error}") from error
         results = [self._result(margin) for margin in self.booster.margins(np.array(rows, dtype=np.float32)).tolist()]
-        for lead, result in zip(leads, results, strict=True):
+        for lead, values, result in zip(leads, rows, results, strict=True):
+            if named := self.checks.clipped(lead, values):
+                result["clipped"] = named
             if "lead_id" in lead:
                 result["lead_id"] = lead["lead_id"]
         return results

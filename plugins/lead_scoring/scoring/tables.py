@@ -62,27 +62,37 @@ class TableScorer:
         needs = self.scorer.checks.hint
         return resolve(names, wanted, table="the table", sample=sample, needs=needs, library=True)
 
-    def matrix(self, batch: pa.RecordBatch, positions: list[int]) -> tuple[Matrix, dict[int, list[str]]]:
-        """The features as float32, and for each row that cannot be scored what is wrong with it."""
+    def matrix(
+        self, batch: pa.RecordBatch, positions: list[int]
+    ) -> tuple[Matrix, dict[int, list[str]], dict[int, list[str]]]:
+        """The features as float32; for each row that cannot be scored what is wrong with it; and of other rows which
+        features were extreme and count as the end of their range.
+        """
         matrix = np.empty((batch.num_rows, len(positions)), dtype=np.float32)
         problems: dict[int, list[str]] = {}
-        for place, (feature, bounds, position) in enumerate(
-            zip(self.scorer.package.spec.features, self.scorer.checks.bounds, positions, strict=True)
+        clipped: dict[int, list[str]] = {}
+        checks = self.scorer.checks
+        for place, (feature, bounds, limits, position) in enumerate(
+            zip(self.scorer.package.spec.features, checks.bounds, checks.limits, positions, strict=True)
         ):
             column = batch.column(position)
             if not pa.types.is_float64(column.type):
                 column = column.cast(pa.float64(), safe=False)
             values = column.to_numpy(zero_copy_only=False)
-            good = (values >= bounds[0]) & (values <= bounds[1])
+            good = (values >= limits[0]) & (values <= limits[1])
             if feature.nullable:
                 good |= np.isnan(values)
             if not good.all():
                 for row in np.flatnonzero(~good).tolist():
-                    _, problem = check_value(float(values[row]), bounds, feature.nullable)
+                    _, problem = check_value(float(values[row]), limits, feature.nullable)
                     problems.setdefault(row, []).append(f"feature {feature.name!r} {problem}")
                 values = np.where(good, values, 0.0)  # these rows are set aside, their cells only must not overflow
+            if limits != bounds:
+                for row in np.flatnonzero((values < bounds[0]) | (values > bounds[1])).tolist():
+                    clipped.setdefault(row, []).append(feature.name)
+                values = np.clip(values, *bounds)
             matrix[:, place] = values
-        return matrix, problems
+        return matrix, problems, clipped
 
     def columns(self, margins: Floats) -> dict[str, pa.Array]:
         """Everything that follows from the margins, by column name."""
@@ -131,9 +141,9 @@ class TableScorer:
 
     def _mixed_column(self, name: str, cells: list[object], error: Exception) -> pa.Array:
         """Numbers of several kinds, where all are numbers. :raises BadInput: names the first cell that is none."""
-        for feature, bounds in zip(self.scorer.package.spec.features, self.scorer.checks.bounds, strict=True):
+        for feature, limits in zip(self.scorer.package.spec.features, self.scorer.checks.limits, strict=True):
             if name in {feature.name, feature.column}:
-                values = [check_value(cell, bounds, nullable=True) for cell in cells]
+                values = [check_value(cell, limits, nullable=True) for cell in cells]
                 for row, (_, problem) in enumerate(values):
                     if problem:
                         hint = self.scorer.checks.hint
@@ -153,20 +163,29 @@ class TableScorer:
 
         def work(piece: tuple[int, pa.RecordBatch]) -> dict[str, pa.Array]:
             start, batch = piece
-            matrix, problems = self.matrix(batch, positions)
+            matrix, problems, clipped = self.matrix(batch, positions)
             if problems:
                 row, found = min(problems.items())
                 lead = short(batch.column("lead_id")[row].as_py()) if "lead_id" in batch.schema.names else "no lead_id"
                 more = f" and {len(problems) - 1} more leads" if len(problems) > 1 else ""
                 raise BadInput(f"{found[0]} (row {start + row}, lead {lead}{more}); {self.scorer.checks.hint}")
-            columns = self.columns(self.margins(matrix))
+            columns = {**self.columns(self.margins(matrix)), "clipped": named(clipped, batch.num_rows)}
             return {"lead_id": batch.column("lead_id"), **columns} if "lead_id" in batch.schema.names else columns
 
         with ThreadPoolExecutor(threads()) as pool:
             parts = list(pool.map(work, _chunks(table)))
         if not parts:
             parts = [work((0, pa.RecordBatch.from_pylist([], schema=table.schema)))]
-        return pa.table({name: pa.chunked_array([part[name] for part in parts]) for name in parts[0]})
+        scored = pa.table({name: pa.chunked_array([part[name] for part in parts]) for name in parts[0]})
+        # as for single leads: said only where something was clipped
+        return scored if scored["clipped"].null_count < scored.num_rows else scored.drop_columns(["clipped"])
+
+
+def named(clipped: dict[int, list[str]], rows: int) -> pa.Array:
+    """Row number to the features that were clipped, as a column of text: names with a comma between, or null."""
+    if not clipped:
+        return pa.nulls(rows, pa.string())
+    return pa.array([", ".join(clipped[row]) if row in clipped else None for row in range(rows)], pa.string())
 
 
 def constant(text: str, rows: int) -> pa.DictionaryArray:

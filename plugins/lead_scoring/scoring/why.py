@@ -57,7 +57,8 @@ def why(
     :param scorer_for: gives the scorer of a version, loaded with all its checks.
     :param salesforce: column of ``lead_scores`` to the value that Salesforce has now, None if it was not asked.
     :param run: gives what is known of a run key (the inputs of its manifest), None if nothing is.
-    :returns: ``score`` (the row), ``features``, ``model``, ``run``, ``salesforce``, ``recomputed``, and
+    :returns: ``score`` (the row), ``features``, ``clipped`` (those that were extreme and
+        stand at the end of their range), ``model``, ``run``, ``salesforce``, ``recomputed``, and
         ``differences``: one line each, empty if everything agrees.
     :raises NotFound: the lead has no score on that day; a rejected lead's reasons are in the message.
     """
@@ -66,12 +67,14 @@ def why(
     row = _feature_rows(warehouse, scorer, "lead_id = @lead_id", {"as_of": score["as_of"], "lead_id": lead_id})
     recomputed: dict[str, Any] = {}
     features: dict[str, Any] = {}
+    clipped: str | None = None
     if row.num_rows != 1:
         differences = [
             f"lead_features has {row.num_rows} rows of the lead on {score['as_of']}; materialize that day again"
         ]
     else:
         features = {feature.column: row.column(feature.column)[0].as_py() for feature in scorer.package.spec.features}
+        clipped = row.column("clipped")[0].as_py() if "clipped" in row.column_names else None
         found = _recompute(scorer, row.combine_chunks().to_batches()[0])
         recomputed = {name: found[name][0].as_py() for name in PROVED}
         stored = pa.table({name: [score[name]] for name in PROVED})
@@ -92,6 +95,7 @@ def why(
         "salesforce": None if salesforce is None else known,
         "score": score,
         "features": features,
+        "clipped": clipped,
         "model": {
             "version": scorer.model_version,
             "manifest_digest": scorer.package.manifest_digest,
@@ -175,8 +179,9 @@ def _score_row(warehouse: Warehouse, lead_id: str, on: dt.date | None, sql_folde
 
 def _feature_rows(warehouse: Warehouse, scorer: LeadScorer, condition: str, params: Mapping[str, Any]) -> pa.Table:
     named = ", ".join(_identifier(feature.column) for feature in scorer.package.spec.features)
+    flag = ", clipped" if "clipped" in warehouse.columns("lead_features") else ""  # not before it existed
     return warehouse.query(
-        f"SELECT lead_id, pit_date, {named} FROM lead_features WHERE as_of = @as_of AND scorable AND {condition}",
+        f"SELECT lead_id, pit_date, {named}{flag} FROM lead_features WHERE as_of = @as_of AND scorable AND {condition}",
         params,
     )
 
@@ -185,7 +190,7 @@ def _recompute(scorer: LeadScorer, batch: pa.RecordBatch) -> dict[str, pa.Array]
     """Everything in :data:`PROVED`, from the feature rows of ``batch``."""
     columns = [feature.column for feature in scorer.package.spec.features]
     batch_features = batch.select(columns)
-    matrix, _ = scorer.tables.matrix(batch_features, list(range(len(columns))))
+    matrix, _, _ = scorer.tables.matrix(batch_features, list(range(len(columns))))
     found = scorer.tables.columns(scorer.tables.margins(matrix))
     rows: Sequence[Sequence[float]] = np.column_stack([
         batch_features.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False) for name in columns
