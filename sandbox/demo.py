@@ -7,6 +7,7 @@ REST API, shows every task as it runs, and prints what came out. What it started
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import requests
 
+from lead_scoring.errors import LeadScoringError
 from sandbox import stack as laptop
 from sandbox.airflow_client import AirflowClient, TaskState
 from sandbox.summary import print_summary
@@ -25,17 +27,25 @@ SHOWN = {"queued": "", "scheduled": "", "none": ""}  # states that tell a person
 
 
 def prepare(features: str) -> None:
-    """Raw tables into the embedded warehouse, unless a ready feature table is brought."""
+    """Synthetic raw tables into the embedded warehouse, unless a ready feature table is brought.
+
+    :raises StackError: the warehouse has tables that are not synthetic; they stay as they are.
+    """
     from lab.sample import write_sample
+    from lead_scoring.errors import BadInput
     from lead_scoring.pipeline import Pipeline
     from lead_scoring.settings import load_settings
 
-    sample = laptop.state_folder() / "sample"
-    write_sample(sample)
     if features:
         print(f"Feature table: {features} (the data are yours; the Salesforce org beside it is a stand-in)")
         return
-    rows = Pipeline(load_settings()).load_source(sample)
+    sample = laptop.state_folder() / "sample"
+    write_sample(sample)
+    try:
+        rows = Pipeline(load_settings()).load_source(sample)
+    except BadInput as error:
+        own = "to score your own tables: `make up`, then trigger lead_scoring_release (docs/own-data.md)"
+        raise laptop.StackError(f"{error}; {own}") from error
     counted = ", ".join(f"{count:,} {name}" for name, count in rows.items())
     print(f"The data are SYNTHETIC: {counted}, in {laptop.state_folder() / 'warehouse'}")
 
@@ -53,12 +63,15 @@ def run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     os.environ.update(laptop.environment("http://127.0.0.1:0", "", ""))
     prepare(options.features)
+    with_ids = [Path(options.features)] if _has_ids(options.features) else []
+    as_of = _as_of(options)
     standing = laptop.running()
     kept = standing is not None and standing.keep
     print("Starting Airflow and the Salesforce org on loopback ...", flush=True)
     stack = laptop.up()
     try:
         print(f"  ready after {time.monotonic() - began:.0f} s: {stack.airflow}", flush=True)
+        laptop.give_leads(stack, with_ids)
         client = AirflowClient(stack.airflow, laptop.api(stack))
         client.wait_for_dag(DAG_ID)
         if not kept:
@@ -67,12 +80,12 @@ def run(options: argparse.Namespace) -> int:
         run_id = client.trigger(
             DAG_ID,
             {
-                "as_of": options.as_of,
+                "as_of": as_of,
                 "features": str(Path(options.features).absolute()) if options.features else "",
                 "accept_findings": options.accept_findings,
             },
         )
-        print(f"Triggered {DAG_ID} as of {options.as_of} (run {run_id})", flush=True)
+        print(f"Triggered {DAG_ID} as of {as_of} (run {run_id})", flush=True)
         state = client.watch(DAG_ID, run_id, show(time.monotonic()))
         if state != "success":
             for task, message in client.errors(DAG_ID, run_id):
@@ -93,16 +106,34 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _has_ids(features: str) -> bool:
+    """Whether a feature table is brought that names its leads, so that the org can be given them."""
+    if not features:
+        return False
+    from lead_scoring.tables import open_table
+
+    return "lead_id" in open_table(features).names
+
+
+def _as_of(options: argparse.Namespace) -> str:
+    """The day that an empty as-of date means in the form as well."""
+    from lead_scoring.pipeline import Pipeline
+    from lead_scoring.settings import load_settings
+
+    today = dt.datetime.now(dt.UTC).date()
+    return Pipeline(load_settings()).as_of(options.as_of, today, of_source=not options.features).isoformat()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--features", default="", help="a ready feature table (Parquet) instead of synthetic leads")
-    parser.add_argument("--as-of", default=laptop.SAMPLE_AS_OF, help="the day to look from (default: %(default)s)")
+    parser.add_argument("--as-of", default="", help="the day to look from; empty: the sample's last, or yesterday")
     parser.add_argument("--accept-findings", default="", help="why findings of the release checks are accepted")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` stops the stack
     try:
         return run(options)
-    except (laptop.StackError, TimeoutError, requests.RequestException) as error:
+    except (laptop.StackError, LeadScoringError, TimeoutError, requests.RequestException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

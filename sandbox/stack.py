@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +26,7 @@ import requests
 HOME = Path(os.environ.get("LEAD_SCORING_HOME", Path(__file__).resolve().parents[1]))
 PREFERRED_PORTS = {"airflow": 8080, "org": 8090, "cards": 8091}
 PORT_OF = {"airflow": "api-server", "org": "org", "cards": "cards"}  # which part serves which port
-SAMPLE_AS_OF = "2024-12-21"  # the last day of the sample data: what an empty as-of date means on the laptop
+SAMPLE_AS_OF = "2024-12-21"  # the last day of the sample data
 POOLS = {"scoring": 2, "salesforce": 1}  # one sync at a time: two would spend the same API budget twice
 
 
@@ -123,7 +124,6 @@ def environment(airflow: str, org: str, cards: str) -> dict[str, str]:
         "LEAD_SCORING__SALESFORCE__ENDPOINT": org,
         "LEAD_SCORING__SALESFORCE__WAIT_SECONDS": "0.2",
         "LEAD_SCORING__STORAGE__MODELS_URL": f"{cards}/models",
-        "LEAD_SCORING__FEATURES__DEFAULT_AS_OF": SAMPLE_AS_OF,
         "AIRFLOW_HOME": str(airflow_home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(HOME / "plugins"),
@@ -159,7 +159,7 @@ def _commands(ports: dict[str, int]) -> dict[str, list[str]]:
     return {
         "org": [
             sys.executable, "-m", "sandbox.salesforce_org", "--port", str(ports["org"]),
-            "--state", str(state_folder() / "org"), "--leads", str(state_folder() / "sample" / "leads.parquet"),
+            "--state", str(state_folder() / "org"),
         ],
         "cards": [
             sys.executable, "-m", "sandbox.cards", "--port", str(ports["cards"]), "--folder", str(models_folder()),
@@ -196,6 +196,7 @@ def up(wait_seconds: float = 120.0, *, keep: bool = False) -> Stack:
     if standing is not None and standing.keep and len(standing.processes) == len(_commands(PREFERRED_PORTS)):
         _wait_until_ready(standing, time.monotonic() + wait_seconds)  # it may be in the middle of its start
         _make_pools(standing)
+        give_leads(standing, loaded_leads())
         return standing
     down()  # what a killed demo or a broken start left behind
     logs = state_folder() / "logs"
@@ -221,6 +222,7 @@ def up(wait_seconds: float = 120.0, *, keep: bool = False) -> Stack:
             _write(stack)
         _wait_until_ready(stack, time.monotonic() + wait_seconds)
         _make_pools(stack)
+        give_leads(stack, loaded_leads())
     except BaseException:
         down()
         raise
@@ -288,6 +290,39 @@ def api(stack: Stack) -> requests.Session:
     token = session.get(f"{stack.airflow}/auth/token", timeout=30).json()["access_token"]
     session.headers["Authorization"] = f"Bearer {token}"
     return session
+
+
+def loaded_leads() -> list[Path]:
+    """The files of the table ``leads`` in the laptop's warehouse; none if nothing is loaded."""
+    from lead_scoring.warehouse.partitions import PartitionFolder
+
+    warehouse = PartitionFolder(state_folder() / "warehouse")
+    return warehouse.files("leads") if "leads" in warehouse.tables() else []
+
+
+def give_leads(stack: Stack, tables: Sequence[Path]) -> None:
+    """Add the leads of these tables that the org does not have: a score needs a lead to be written to."""
+    from sandbox.salesforce_org.leads import read_leads
+
+    for path in tables:
+        answer = requests.post(f"{stack.org}/sandbox/leads", json=read_leads(path), timeout=120)
+        if not answer.ok:
+            raise StackError(f"the org did not take the leads of {path}: {answer.status_code} {answer.text[:200]}")
+
+
+def how_to_start(stack: Stack) -> str:
+    """What to do next in the browser, or first in the shell if nothing is loaded."""
+    if loaded_leads():
+        return (
+            f"1. Open {stack.airflow}/dags/lead_scoring_release, press Trigger, leave the form as it is, Trigger.\n"
+            "2. Click the run: a red task says why in one line; all green means that the org has the scores.\n"
+            f"3. See the leads, best first, at {stack.org} and the model card at {stack.cards}/models/production/"
+        )
+    return (
+        "No leads are loaded yet. Load some, then `make up` again, which gives the org the leads:\n"
+        "  synthetic ones   .venv/bin/lead-scoring sample --out state/sample --load   (`make demo` also releases)\n"
+        "  your own tables  .venv/bin/lead-scoring load --source DIR   (docs/own-data.md says which)"
+    )
 
 
 def _make_pools(stack: Stack) -> None:
@@ -371,7 +406,8 @@ def main() -> int:
     print(f"Salesforce org   {stack.org}")
     print(f"Model cards      {stack.cards}")
     print(f"For `lead-scoring sync` in a shell: export LEAD_SCORING__SALESFORCE__ENDPOINT={stack.org}")
-    print("Stop it with `make down`.")
+    print("Stop it with `make down`.\n")
+    print(how_to_start(stack))
     return 0
 
 

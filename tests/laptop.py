@@ -15,14 +15,19 @@ AS_OF = stack.SAMPLE_AS_OF
 
 @contextlib.contextmanager
 def standing_laptop(folder: Path) -> Generator[stack.Stack]:
-    """Sample data loaded, every part answering; the environment is put back afterwards."""
+    """Every part answering, then sample data loaded, as by `make up` on a fresh clone and `make demo` after it.
+
+    The environment is put back afterwards.
+    """
     before = dict(os.environ)
     os.environ["LEAD_SCORING_STATE"] = str(folder / "state")
     os.environ["LEAD_SCORING__STORAGE__MODELS"] = str(folder / "models")
     os.environ.update(stack.environment("http://127.0.0.1:0", "", ""))
     try:
+        standing = stack.up()
         prepare("")
-        yield stack.up()
+        stack.give_leads(standing, stack.loaded_leads())
+        yield standing
     finally:
         stack.down()
         os.environ.clear()

@@ -15,6 +15,7 @@ from lab.sample.firms import make_snapshots
 from lab.sample.leads import make_leads, make_outcomes
 from lab.sample.trouble import dirty_leads, dirty_records, dirty_snapshots, late_departures
 from lead_scoring.errors import BadInput
+from lead_scoring.features.origin import METADATA_KEY
 from lead_scoring.stage import StageOutput
 
 NOTE = "synthetic data: made by `lead-scoring sample`, no person or firm in it is real"
@@ -63,7 +64,7 @@ def write_sample(
     employment = employment.sort_values(["advisor_crd", "start_date", "recorded_at", "end_date"], kind="stable")
     out.mkdir(parents=True, exist_ok=True)
     files = {
-        name: _write(frame, out / name)
+        name: _write(frame, out / name, as_of)
         for name, frame in (
             ("leads.parquet", lead_rows),
             ("employment_history.parquet", employment),
@@ -85,13 +86,13 @@ def write_sample(
     )
 
 
-def _write(frame: pd.DataFrame, path: Path) -> Path:
+def _write(frame: pd.DataFrame, path: Path, as_of: dt.date) -> Path:
     arrays, fields = [], []
     for name in frame.columns:
         array = to_arrow(name, frame[name])
         arrays.append(array)
         fields.append(pa.field(name, array.type))
-    schema = pa.schema(fields, metadata={"note": NOTE})
+    schema = pa.schema(fields, metadata={"note": NOTE, METADATA_KEY: as_of.isoformat()})
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, compression="zstd")
     return path
 

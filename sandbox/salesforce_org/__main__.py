@@ -7,51 +7,16 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
+from lead_scoring.errors import LeadScoringError
 from sandbox.salesforce_org.faults import SWITCHES, Faults, parse_faults
+from sandbox.salesforce_org.leads import read_leads
 from sandbox.salesforce_org.login import Account
 from sandbox.salesforce_org.org import Org
 from sandbox.salesforce_org.schema import read_lead_fields
 from sandbox.salesforce_org.server import OrgServer
-from sandbox.salesforce_org.values import RowError, record_id
 
 METADATA = Path(__file__).resolve().parents[2] / "include" / "salesforce"
-
-
-def read_leads(path: Path) -> list[dict[str, Any]]:
-    """Leads to start with, from a Parquet table with ``lead_id`` and, where it has them, company and source.
-
-    Rows whose ``lead_id`` is not a record id are left out: no org can hold them, and the scoring sets them aside too.
-
-    :raises ValueError: there is no ``lead_id`` column.
-    """
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    if "lead_id" not in table.column_names:
-        raise ValueError(f"{path} has no column lead_id; it has {table.column_names}")
-    known = {
-        "lead_id": "Id",
-        "company": "Company",
-        "lead_source": "LeadSource",
-        "advisor_crd": "FA_CRD__c",
-    }
-    table = table.select([name for name in known if name in table.column_names])
-    leads = table.rename_columns([known[name] for name in table.column_names]).to_pylist()
-    return [
-        {name: str(value) for name, value in lead.items() if value is not None}
-        for lead in leads
-        if _is_record_id(lead["Id"])
-    ]
-
-
-def _is_record_id(value: object) -> bool:
-    try:
-        record_id(str(value))
-    except RowError:
-        return False
-    return True
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         added = org.seed(read_leads(options.leads)) if options.leads else 0
         account = Account(certificate=options.certificate)
         server = OrgServer(org, account, options.port, options.commit_seconds)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, LeadScoringError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"Salesforce org on {server.url} (state in {options.state}, {added} leads added)", flush=True)

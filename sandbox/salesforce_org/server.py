@@ -177,6 +177,8 @@ class Handler(BaseHTTPRequestHandler):
                     return Reply(200, org.faults.show())
                 case ["GET", "sandbox", "history"]:
                     return Reply(200, org.history(query.get("lead")))
+                case ["POST", "sandbox", "leads"]:
+                    return Reply(200, {"added": org.seed(json.loads(body))})
                 case ["PATCH", "sandbox", "lead", lead_id]:
                     org.update(lead_id, json.loads(body), "page")
                     return Reply(204)

@@ -38,7 +38,7 @@ class Recorder:
     def __init__(self, error: Exception | None = None, **figures) -> None:
         self.error, self.figures, self.calls, self.counts = error, figures, [], None
 
-    def as_of(self, text, run_day):
+    def as_of(self, text, run_day, *, of_source):
         return dt.date.fromisoformat(text) if text else run_day
 
     def model_card_url(self, version):

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 
+import pyarrow.parquet as pq
 import pytest
 
+from lab.sample import write_sample
+from lead_scoring.cli import main
+from sandbox import demo
 from sandbox import stack as laptop
+from sandbox.salesforce_org.faults import Faults
+from sandbox.salesforce_org.org import Org
+from sandbox.salesforce_org.schema import read_lead_fields
+from sandbox.salesforce_org.server import OrgServer
 
 
 @pytest.fixture
@@ -115,3 +124,45 @@ def test_a_secret_is_made_once_and_only_for_its_owner(state):
     assert laptop._secret("jwt") == first
     assert len(first) >= 64
     assert (state / "secrets" / "jwt").stat().st_mode & 0o077 == 0
+
+
+def test_what_to_do_next_depends_on_whether_leads_are_loaded(state, monkeypatch):
+    stack = laptop.Stack("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
+    monkeypatch.setenv("LEAD_SCORING__WAREHOUSE__FOLDER", str(state / "warehouse"))
+    empty = laptop.how_to_start(stack)
+    load, own = re.findall(r"\.venv/bin/lead-scoring (sample --out \S+ --load|load --source DIR)", empty)
+    assert main([*load.replace("state/sample", str(state / "sample")).split(), "--leads", "100"]) == 0
+    assert own == "load --source DIR"
+    steps = laptop.how_to_start(stack).splitlines()
+    assert len(steps) == 3
+    assert "http://127.0.0.1:1/dags/lead_scoring_release, press Trigger" in steps[0]
+
+
+def test_the_org_is_given_the_leads_that_it_does_not_have(state, monkeypatch):
+    folder = state / "sample"
+    write_sample(folder, leads=100)
+    org = Org(state / "org", read_lead_fields(laptop.HOME / "include" / "salesforce"), Faults())
+    server = OrgServer(org).start()
+    try:
+        stack = laptop.Stack("", server.url, "")
+        laptop.give_leads(stack, [])
+        assert list(org.leads()) == []
+        for _ in range(2):
+            laptop.give_leads(stack, [folder / "leads.parquet"])
+        leads = list(org.leads())
+        assert 90 < len(leads) <= 100
+        assert all(lead["Company"] != "unknown" for lead in leads[:5])
+        assert leads[0]["Name"].startswith("Advisor ")
+    finally:
+        server.stop()
+
+
+def test_the_demo_leaves_own_tables_as_they_are_and_says_what_to_do(state, monkeypatch):
+    monkeypatch.setenv("LEAD_SCORING__WAREHOUSE__FOLDER", str(state / "warehouse"))
+    write_sample(state / "own", leads=100)
+    for path in (state / "own").iterdir():
+        pq.write_table(pq.read_table(path).replace_schema_metadata(), path)
+    assert main(["load", "--source", str(state / "own")]) == 0
+    with pytest.raises(laptop.StackError, match="did not make.*`make clean` forgets them; .* `make up`"):
+        demo.prepare("")
+    assert [path.is_file() for path in laptop.loaded_leads()] == [True]

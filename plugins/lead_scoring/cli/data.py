@@ -97,7 +97,9 @@ def run_build(options: argparse.Namespace) -> None:
 
     with private_pipeline(options) as lines:
         lines.load_source(options.source, maps=maps_of(options))
-        made = lines.materialize_features(lines.as_of(options.as_of, today()), feature_set=options.feature_set)
+        made = lines.materialize_features(
+            lines.as_of(options.as_of, today(), of_source=True), feature_set=options.feature_set
+        )
         shards = made.fetch_all(lines.runs, "shards/")
         if not shards:
             raise BadInput(f"folder {options.source} gives no feature rows as of {made.as_of}; choose a later --as-of")
@@ -135,7 +137,7 @@ def run_audit(options: argparse.Namespace) -> None:
         lines.load_source(options.source, maps=maps_of(options))
         made = audit(
             lines.warehouse,
-            as_of=lines.as_of(options.as_of, today()),
+            as_of=lines.as_of(options.as_of, today(), of_source=True),
             later=lines.as_of(options.later, today()),
             feature_set=lines.feature_set(options.feature_set),
             settings=lines.settings.features,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lead_scoring.features.brought import bring
     from lead_scoring.features.leakage import tripwire
     from lead_scoring.features.materialization import materialize
+    from lead_scoring.features.origin import synthetic_day
     from lead_scoring.features.publish import publish_features
     from lead_scoring.features.replay_audit import audit
     from lead_scoring.features.sources import SOURCE_TABLES, load_source
@@ -23,6 +24,7 @@ _HOMES = {
     "load_source": "sources",
     "materialize": "materialization",
     "publish_features": "publish",
+    "synthetic_day": "origin",
     "tripwire": "leakage",
 }
 
@@ -33,6 +35,7 @@ __all__ = [
     "load_source",
     "materialize",
     "publish_features",
+    "synthetic_day",
     "tripwire",
 ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lead_scoring.errors import BadInput, NotFound
+from lead_scoring.features.origin import day_of_files, mark_synthetic, refuse_to_replace_own
 from lead_scoring.settings import project_home
 from lead_scoring.tables import ARROW, Column, OpenTable, open_table, take
 from lead_scoring.warehouse import PartitionInfo, Warehouse
@@ -56,12 +57,14 @@ def load_source(
     ``contact_registered_employment_history``, ``Firm_historicals``), which the query of the same name in
     ``include/sql/sources`` maps to the canonical columns.
 
-    Every table is checked before the first one is replaced. Times without a zone are taken as UTC. A missing
-    ``recorded_at`` is loaded as missing; features that need it are then refused by :func:`materialize`.
+    Every table is checked before the first one is replaced; synthetic tables replace only synthetic ones. Times without
+    a zone are taken as UTC. A missing ``recorded_at`` is loaded as missing; features that need it are then refused by
+    :func:`materialize`.
 
     :param maps: name in a table to the column that it is; ``leads.Id`` means the one of that table only.
     :raises NotFound: a file is missing.
-    :raises BadInput: a column is missing, there twice, only alike, or holds what it cannot hold; a table has no rows.
+    :raises BadInput: a column is missing, there twice, only alike, or holds what it cannot hold; a table has no rows;
+        the files are synthetic and the warehouse has tables that are not.
     """
     views = (sql_folder or project_home() / "include" / "sql") / "sources"
     unused = dict(maps or {})
@@ -69,7 +72,13 @@ def load_source(
         taken = {table: _taken(folder, table, views, Path(private) / table, unused) for table in SOURCE_TABLES}
         if unused:
             raise BadInput(f"--map {next(iter(unused))!r} names no column of the tables in {folder}")
-        return {table: warehouse.replace_partition(table, "all", [path]) for table, path in taken.items()}
+        last_day = day_of_files(path for table in SOURCE_TABLES if (path := folder / f"{table}.parquet").is_file())
+        if last_day is not None:
+            refuse_to_replace_own(warehouse, list(SOURCE_TABLES))
+        loaded = {table: warehouse.replace_partition(table, "all", [path]) for table, path in taken.items()}
+        if last_day is not None:
+            mark_synthetic(warehouse, list(SOURCE_TABLES), last_day, Path(private))
+        return loaded
 
 
 def check_sources(warehouse: Warehouse) -> None:

@@ -65,15 +65,21 @@ class Clients:
             return f"https://console.cloud.google.com/storage/browser/_details/{bucket_and_prefix}/{path}"
         return Path(self.models.uri, path).as_uri()
 
-    def as_of(self, text: str | dt.date | None, run_day: dt.date) -> dt.date:
+    def as_of(self, text: str | dt.date | None, run_day: dt.date, *, of_source: bool = False) -> dt.date:
         """The as-of date of a run.
 
         :param text: ISO date, or empty for the configured default, or else the last complete day: a day that is not
             over would read other rows on a replay.
         :param run_day: the day (UTC) on which the run was asked for.
+        :param of_source: the run reads the source tables: synthetic ones lend it their last day as default.
         :raises BadInput: not a date, or after ``run_day``: that world is not known yet.
         """
-        text = text or self.settings.features.default_as_of or run_day - dt.timedelta(days=1)
+        text = text or self.settings.features.default_as_of
+        if not text and of_source:
+            from lead_scoring.features import SOURCE_TABLES, synthetic_day
+
+            text = synthetic_day(self.warehouse, list(SOURCE_TABLES))
+        text = text or run_day - dt.timedelta(days=1)
         try:
             as_of = text if isinstance(text, dt.date) else dt.date.fromisoformat(text)
         except ValueError:

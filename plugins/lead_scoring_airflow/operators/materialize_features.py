@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class MaterializeFeaturesOperator(StageOperator):
     """Compute the feature table as of a date, or check and take in a ready one.
 
-    :param as_of: ISO date (templated); empty takes the configured default or the last complete day.
+    :param as_of: ISO date (templated); empty takes the configured default, the last day of synthetic source tables, or
+        the last complete day.
     :param run_day: ISO date of the day that the run belongs to (templated); nothing later is known yet.
     :param feature_set: a name in the feature catalog, empty for the configured one, or ``champion`` for the set that
         the production model was trained on (templated).
@@ -44,7 +45,7 @@ class MaterializeFeaturesOperator(StageOperator):
         self.scorable_only = scorable_only
 
     def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
-        as_of = pipeline.as_of(self.as_of, date.fromisoformat(self.run_day))
+        as_of = pipeline.as_of(self.as_of, date.fromisoformat(self.run_day), of_source=not self.features)
         return pipeline.materialize_features(
             as_of,
             feature_set=self.feature_set,
