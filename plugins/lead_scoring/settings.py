@@ -101,6 +101,7 @@ class StorageSettings:
     models: Place = _is("models", "packages and the registry")
     models_url: Address = _is("", "where people read the models folder in a browser; empty: the Cloud Storage console")
     runs: Place = _is("state/runs", "what each stage published, by run key")
+    keep_runs_days: Count = _is(30, "`lead-scoring tidy` removes what was published longer ago and is not needed")
     trusted_keys: Place = _is("include/config/keys", "folder of <who>.pub: who may sign a package; need not exist")
 
 

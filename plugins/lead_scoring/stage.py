@@ -23,6 +23,7 @@ from lead_scoring.errors import Conflict, LeadScoringError, NotFound
 if TYPE_CHECKING:
     from lead_scoring.storage import ObjectStore
 
+RECORDS = "records/"
 KEY_DIGITS = 16  # 64 bits: two runs of one stage and day share a key by chance once in 10^19
 
 
@@ -139,6 +140,19 @@ def find_manifest(runs: ObjectStore, stage: str, key: str) -> Manifest | None:
         return Manifest.from_dict(json.loads(runs.read(manifest_name(stage, key))))
     except NotFound:
         return None
+
+
+def record_name(stage: str, key: str) -> str:
+    """Where the record of a run is kept after the run itself was tidied away."""
+    return f"{RECORDS}{stage}/{key}.json"
+
+
+def find_record(runs: ObjectStore, stage: str, key: str) -> Manifest | None:
+    """What is known of a run: its manifest or, after tidying, the same without files. None if it never was."""
+    if (standing := find_manifest(runs, stage, key)) is not None:
+        return standing
+    data, generation = runs.read_generation(record_name(stage, key))
+    return Manifest.from_dict(json.loads(data)) if generation else None
 
 
 def run_stage(

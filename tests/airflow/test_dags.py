@@ -249,3 +249,10 @@ def test_who_approves_a_release_sees_what_the_gate_says(dags, accepted, subject)
 def test_the_registry_learns_who_approved(dags, answer, name):
     template = dags["lead_scoring_release"].get_task("update_registry").approved_by
     assert jinja2.Template(template).render(ti=SimpleNamespace(xcom_pull=lambda task_id: answer)) == name
+
+
+def test_maintenance_runs_weekly_and_can_be_only_a_look(dags):
+    dag = dags["lead_scoring_maintenance"]
+    assert dag.schedule.expression == "0 12 * * 0"
+    assert dag.params["dry_run"] is False
+    assert jinja2.Template(dag.get_task("tidy").dry_run).render(params=SimpleNamespace(dry_run=True)) == "True"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,7 @@ from lead_scoring_airflow.operators.materialize_features import MaterializeFeatu
 from lead_scoring_airflow.operators.plan_shards import PlanShardsOperator
 from lead_scoring_airflow.operators.publish_scores import PublishScoresOperator
 from lead_scoring_airflow.operators.rollback_registry import PlanRollbackOperator, RollbackRegistryOperator
+from lead_scoring_airflow.operators.tidy import TidyOperator
 from lead_scoring_airflow.operators.train_model import TrainModelOperator
 from lead_scoring_airflow.operators.update_registry import UpdateRegistryOperator
 
@@ -359,3 +361,16 @@ def test_bad_data_fails_at_once_and_a_network_fault_is_tried_again(error, action
 
     decision = RETRY_POLICY.evaluate(getattr(errors, error)("why"), try_number=1, max_tries=3)
     assert decision.action.value == action
+
+
+def test_tidy_removes_what_has_ended_unless_it_only_looks(context, tmp_path, monkeypatch):
+    for section, place in (("STORAGE__RUNS", "runs"), ("STORAGE__MODELS", "models"), ("WAREHOUSE__FOLDER", "w")):
+        monkeypatch.setenv(f"LEAD_SCORING__{section}", str(tmp_path / place))
+    left = tmp_path / "runs" / "train_model" / "20240101-0123456789abcdef" / "attempt" / "model.ubj"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"four")
+    os.utime(left, (0, 0))
+    looked = TidyOperator(task_id="t", dry_run="True").execute(context)
+    assert (looked["runs"]["bytes"], left.exists()) == (4, True)
+    assert TidyOperator(task_id="t", dry_run="False").execute(context)["runs"]["by_stage"] == {"train_model": 1}
+    assert not left.exists()

@@ -23,6 +23,7 @@ from lead_scoring.features.materialization import end_of_day
 from lead_scoring.features.sources import SOURCE_TABLES
 from lead_scoring.lead_ids import complete_id
 from lead_scoring.settings import load_settings
+from lead_scoring.warehouse.definitions import table_definitions
 from lead_scoring.warehouse.embedded import bigquery_type
 from lead_scoring.warehouse.sql import lint, load_sql, parameter_names, table_names, to_duckdb
 from tests.features.history_oracle import Lead, Record, Snapshot, World
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.slow
 
 FOLDER = load_settings(environment={}).sql_folder
 QUERIES = sorted(path.parent.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("query.sql"))
+TABLES = table_definitions(FOLDER)
 FEATURE_QUERIES = [
     "employment_versions",
     "snapshot_versions",
@@ -51,10 +53,11 @@ def declared_columns(table: str) -> dict[str, str] | None:
     """A table's columns: a source table's, or those that some schema.yaml declares."""
     if table in SOURCE_TABLES:
         return {field.name: bigquery_type(field.type) for field in SOURCE_TABLES[table]}
-    for name in (table, table.removesuffix("_staging")):
-        if (FOLDER / name / "schema.yaml").is_file():
-            columns: dict[str, str] = declared_schema(name)["columns"]
-            return columns
+    if table in TABLES:
+        return dict(TABLES[table].columns)
+    if (FOLDER / table / "schema.yaml").is_file():
+        columns: dict[str, str] = declared_schema(table)["columns"]
+        return columns
     for name in QUERIES:
         declared = declared_schema(name).get("tables") or {}
         if table in declared:

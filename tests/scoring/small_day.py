@@ -17,13 +17,13 @@ from tests.scoring.small_package import build_package, write_registry, write_sha
 START = dt.date(2024, 12, 21)
 
 
-def small_pipeline(folder: Path, **changes: Any) -> Pipeline:
+def small_pipeline(folder: Path, home: Path | None = None, **changes: Any) -> Pipeline:
     """A pipeline of its own below ``folder``, with one small model in production."""
     if not (folder / "models").exists():
         write_registry(folder / "models", build_package(folder / "models" / "production"))
     places = {"storage.runs": "runs", "storage.models": "models", "warehouse.folder": "warehouse"}
     overrides = {name: str(folder / place) for name, place in places.items()}
-    return Pipeline(load_settings(environment={}, overrides=overrides | changes))
+    return Pipeline(load_settings(home, environment={}, overrides=overrides | changes))
 
 
 def small_features(pipeline: Pipeline, as_of: dt.date, shard: Path, seed: int = 3) -> Manifest:

@@ -1,8 +1,9 @@
-"""``lead-scoring doctor`` and ``lead-scoring bench``: is everything well, and how fast is it."""
+"""``lead-scoring doctor``, ``tidy`` and ``bench``: is everything well, what can go, and how fast is it."""
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import importlib
 import pkgutil
 from dataclasses import asdict
@@ -15,6 +16,10 @@ from lead_scoring.errors import CheckFailed
 def add_commands(commands: Any) -> None:
     doctor = add(commands, "doctor", run_doctor, "what is configured, reachable, degenerate or stale, with the fix")
     add_models(doctor)
+
+    tidy = add(commands, "tidy", run_tidy, "remove old runs and partitions that nobody needs any more")
+    tidy.add_argument("--dry-run", action="store_true", help="only say what would go")
+    add_models(tidy)
 
     bench = add(commands, "bench", run_bench, "measure; every figure is a ratio within one run")
     bench.add_argument("name", choices=[*benchmarks(), "all"], metavar="NAME", help=f"{', '.join(benchmarks())} or all")
@@ -41,6 +46,27 @@ def run_doctor(options: argparse.Namespace) -> None:
     )
     if failed := [item.name for item in checks if item.status == FAIL]:
         raise CheckFailed(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}; each names its fix")
+
+
+def run_tidy(options: argparse.Namespace) -> None:
+    report = pipeline(options).tidy(dt.datetime.now(dt.UTC), dry_run=options.dry_run)
+
+    def human() -> None:
+        runs, partitions = report["runs"], report["partitions"]
+        verb = "would go" if options.dry_run else "removed"
+        print(f"runs store: {runs['objects']:,} objects, {runs['bytes']:,} bytes {verb}")
+        for stage, count in runs["by_stage"].items():
+            print(f"  {count} of {stage}")
+        for entry, reason in runs["kept"].items():
+            print(f"  kept {entry}: {reason}")
+        print(f"warehouse: {len(partitions)} partitions, {report['replaced_bytes']:,} bytes of replaced content {verb}")
+        if partitions:
+            table(
+                [(item["table"], item["partition"], item["rows"]) for item in partitions],
+                ("table", "partition", "rows"),
+            )
+
+    emit(options, report, human)
 
 
 def run_bench(options: argparse.Namespace) -> None:

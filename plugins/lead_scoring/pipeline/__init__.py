@@ -8,11 +8,11 @@ any time: finished work is found, not repeated.
 from __future__ import annotations
 
 from lead_scoring.pipeline.clients import CHAMPION
-from lead_scoring.pipeline.delivery import Delivery
+from lead_scoring.pipeline.maintenance import Maintenance
 from lead_scoring.pipeline.refresh import Refresh
 
 __all__ = ["CHAMPION", "Pipeline"]
 
 
-class Pipeline(Refresh, Delivery):
+class Pipeline(Refresh, Maintenance):
     """All stages over one set of settings: from source tables to a champion, from a champion to Salesforce."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +100,12 @@ class Clients:
                 "or `lead-scoring registry promote`"
             )
         return version
+
+    def details_of(self, version: str) -> Mapping[str, Any]:
+        """What the manifest of a published version tells of its making (``facts`` in ``packaging.package``)."""
+        from lead_scoring.model.native import PackageManifest
+
+        return PackageManifest.from_bytes(self.models.read(f"production/manifest_{version}.json"), version).details
 
     def scorer(self, version: str) -> LeadScorer:
         from lead_scoring.scoring import LeadScorer

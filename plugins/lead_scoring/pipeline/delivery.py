@@ -11,7 +11,7 @@ from typing import Any
 
 from lead_scoring.errors import CheckFailed, NotFound
 from lead_scoring.pipeline.clients import Clients
-from lead_scoring.stage import Manifest, find_manifest, run_key, run_stage
+from lead_scoring.stage import Manifest, find_record, run_key, run_stage
 
 
 class Delivery(Clients):
@@ -296,11 +296,11 @@ class Delivery(Clients):
         """
         from lead_scoring.scoring import why_all
 
-        published = find_manifest(self.runs, "publish_scores", run)
+        published = find_record(self.runs, "publish_scores", run)
         key = published.figures["run_key"] if published else run
         with tempfile.TemporaryDirectory(prefix="why-") as work:
             return why_all(self.warehouse, key, scorer_for=self.scorer, work=Path(work))
 
     def _run(self, key: str) -> Mapping[str, Any] | None:
-        found = find_manifest(self.runs, "materialize_features", key)
+        found = find_record(self.runs, "materialize_features", key)
         return None if found is None else found.inputs

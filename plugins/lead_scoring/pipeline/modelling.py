@@ -293,15 +293,9 @@ class Modelling(Clients):
             settings=self.settings.gate,
             bucket_policy=calibrated.fetch(self.runs, "bucket_policy.json"),
             report=json.loads(trained.fetch(self.runs, "training_report.json").read_text()),
-            champion_report=None if champion is None else self._details_of(champion),
+            champion_report=None if champion is None else self.details_of(champion),
         )
         return {"champion": champion, **verdict.to_dict()}
-
-    def _details_of(self, version: str) -> Mapping[str, Any]:
-        """What the manifest of a published version tells of its making (``facts`` in ``packaging.package``)."""
-        from lead_scoring.model.native import PackageManifest
-
-        return PackageManifest.from_bytes(self.models.read(f"production/manifest_{version}.json"), version).details
 
     def update_registry(
         self,

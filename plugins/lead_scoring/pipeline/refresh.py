@@ -30,7 +30,7 @@ class Refresh(Modelling):
             raise BadInput(
                 f"the features are of set {features.figures['feature_set']!r}, version {version} needs {wanted!r}"
             )
-        made_of = self._details_of(version)["run"]
+        made_of = self.details_of(version)["run"]
         table = features.inputs.get("table")
         if made_of.get(features.stage, {}).get("digest") == features.digest or (
             table and made_of.get("inputs", {}).get("table") == table
@@ -88,7 +88,7 @@ class Refresh(Modelling):
 
         as_of, chosen, _ = self._upstream(features)
         # the version's own policy: a new intercept is no reason to sort the leads by another rule
-        policy = self._details_of(version)["bucket_policy"]["name"]
+        policy = self.details_of(version)["bucket_policy"]["name"]
         buckets = self.settings.buckets.with_policy(policy)
         inputs = {
             "standing": standing.digest,
