@@ -229,6 +229,11 @@ class SalesforceSettings:
     max_rejected_share: Share = _is(0.05, "more rejects than this fail the task")
     max_rejected_rows: Whole = _is(1000, "more rejects than this fail the task")
     max_bucket_change_share: Share = _is(0.30, "blast radius: more leads than this changing bucket waits for a person")
+    verify_share: Share = _is(
+        1.0,
+        "of the unchanged leads: read back in each run and mended where the org shows something else; the days take"
+        " turns, 2,000 leads are one API request, 0 turns it off",
+    )
     refresh_before_days: Whole = _is(2, "an unchanged lead is written again when its expiry is this near")
 
 

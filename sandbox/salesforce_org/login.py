@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from sandbox.salesforce_org.org import ORGANIZATION_ID, USER_ID, Org
+from sandbox.salesforce_org.org import USER_ID, Org
 
 ENVELOPE = (
     '<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" '
@@ -43,7 +43,7 @@ class LoginRefused(Exception):
 
 
 def new_session(org: Org) -> str:
-    token = f"{ORGANIZATION_ID[:15]}!{secrets.token_urlsafe(48)}"
+    token = f"{org.organization_id[:15]}!{secrets.token_urlsafe(48)}"
     org.open_session(token)
     return token
 
@@ -66,12 +66,12 @@ def token_login(org: Org, account: Account, form: dict[str, str], authorization:
         raise LoginRefused("invalid_client_id", "client identifier invalid")
     elif form.get("client_secret") != account.consumer_secret:
         raise LoginRefused("invalid_client", "invalid client credentials")
-    elif grant == "password" and not _password_matches(account, form.get("username"), form.get("password")):
+    elif grant == "password" and not _password_matches(org, account, form.get("username"), form.get("password")):
         raise LoginRefused("invalid_grant", "authentication failure")
     return {
         "access_token": new_session(org),
         "instance_url": base,
-        "id": f"{base}/id/{ORGANIZATION_ID}/{USER_ID}",
+        "id": f"{base}/id/{org.organization_id}/{USER_ID}",
         "token_type": "Bearer",
         "scope": "api",
     }
@@ -87,27 +87,29 @@ def soap_login(org: Org, account: Account, body: bytes, version: str, base: str)
     if "logout" in values:
         org.close_session(values.get("sessionId", ""))
         return 200, ENVELOPE.format(body="<logoutResponse/>")
-    if not _password_matches(account, values.get("username"), values.get("password"), values.get("organizationId")):
+    if not _password_matches(
+        org, account, values.get("username"), values.get("password"), values.get("organizationId")
+    ):
         return 500, _fault("INVALID_LOGIN", "Invalid username, password, security token; or user locked out.")
     user = (
-        f"<userInfo><organizationId>{ORGANIZATION_ID}</organizationId><userId>{USER_ID}</userId>"
+        f"<userInfo><organizationId>{org.organization_id}</organizationId><userId>{USER_ID}</userId>"
         f"<userName>{escape(account.username)}</userName><organizationName>Sandbox</organizationName></userInfo>"
     )
     result = (
-        f"<metadataServerUrl>{base}/services/Soap/m/{version}/{ORGANIZATION_ID}</metadataServerUrl>"
+        f"<metadataServerUrl>{base}/services/Soap/m/{version}/{org.organization_id}</metadataServerUrl>"
         f"<passwordExpired>false</passwordExpired><sandbox>true</sandbox>"
-        f"<serverUrl>{base}/services/Soap/u/{version}/{ORGANIZATION_ID}</serverUrl>"
+        f"<serverUrl>{base}/services/Soap/u/{version}/{org.organization_id}</serverUrl>"
         f"<sessionId>{new_session(org)}</sessionId><userId>{USER_ID}</userId>{user}"
     )
     return 200, ENVELOPE.format(body=f"<loginResponse><result>{result}</result></loginResponse>")
 
 
 def _password_matches(
-    account: Account, username: str | None, password: str | None, organization: str | None = None
+    org: Org, account: Account, username: str | None, password: str | None, organization: str | None = None
 ) -> bool:
     """With the security token behind the password, or from a known network (organization id) without it."""
     allowed = {account.password + account.security_token}
-    if organization == ORGANIZATION_ID:
+    if organization == org.organization_id:
         allowed.add(account.password)
     return username == account.username and password in allowed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import secrets
 import sqlite3
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -15,7 +16,6 @@ from sandbox.salesforce_org.faults import Faults
 from sandbox.salesforce_org.schema import Field
 from sandbox.salesforce_org.values import RowError, coerce, record_id
 
-ORGANIZATION_ID = "00D000000000001EAA"
 USER_ID = "005000000000001AAA"
 TABLES = """
 CREATE TABLE IF NOT EXISTS lead (id TEXT PRIMARY KEY, deleted INTEGER NOT NULL, data TEXT NOT NULL);
@@ -35,7 +35,8 @@ def now_text() -> str:
 class Org:
     """Leads, what was done to them and by whom. Safe for threads; what was committed outlives the process.
 
-    :param folder: of the state; made if missing.
+    :param folder: of the state; made if missing. A new one is another org, with an id of its own, as a refreshed
+        sandbox is.
     :param fields: name to field of the Lead object.
     :param daily_requests: how many API requests a day the org allows.
     """
@@ -52,6 +53,10 @@ class Org:
         (folder / "jobs").mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(folder / "org.sqlite", check_same_thread=False, isolation_level=None)
         self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + TABLES)
+        self._db.execute(
+            "INSERT INTO counter VALUES ('organization', ?) ON CONFLICT DO NOTHING", (secrets.randbelow(10**12),)
+        )
+        self.organization_id = record_id(f"00D{self.count('organization', 0):012d}", "00D")
 
     def close(self) -> None:
         with self._lock:

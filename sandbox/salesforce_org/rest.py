@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.salesforce_org.jobs import FINAL, JobError, Jobs
-from sandbox.salesforce_org.org import ORGANIZATION_ID, USER_ID, Org, now_text
+from sandbox.salesforce_org.org import USER_ID, Org, now_text
 from sandbox.salesforce_org.soql import Query, SoqlError, parse
 from sandbox.salesforce_org.values import RowError, record_id
 
@@ -17,7 +17,6 @@ RECORDS_PER_PAGE = 2000
 RESULT_KINDS = {"successfulResults": "successful", "failedResults": "failed", "unprocessedrecords": "unprocessed"}
 # Single records that clients ask for when they get to know an org.
 ORGANIZATION = {
-    "Id": ORGANIZATION_ID,
     "Name": "Sandbox",
     "IsSandbox": True,
     "InstanceName": "SANDBOX",
@@ -31,7 +30,6 @@ USER = {
     "Name": "Sandbox User",
     "Email": "integration@sandbox.example",
 }
-OTHERS: dict[str, dict[str, Any]] = {"Organization": ORGANIZATION, "User": USER}
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,8 @@ class Rest:
     def __init__(self, org: Org, jobs: Jobs) -> None:
         self._org = org
         self._jobs = jobs
+        organization = {**ORGANIZATION, "Id": org.organization_id}
+        self._others: dict[str, dict[str, Any]] = {"Organization": organization, "User": USER}
 
     def answer(self, request: Request) -> Reply:
         """The reply to one request whose session was checked already."""
@@ -114,8 +114,8 @@ class Rest:
                 return Reply(
                     200, {**self._about(request), "fields": fields, "recordTypeInfos": [], "childRelationships": []}
                 )
-            case ["GET", "sobjects", entity, one_id] if OTHERS.get(entity, {}).get("Id") == one_id:
-                return Reply(200, self._record(request, entity, OTHERS[entity], OTHERS[entity]))
+            case ["GET", "sobjects", entity, one_id] if self._others.get(entity, {}).get("Id") == one_id:
+                return Reply(200, self._record(request, entity, self._others[entity], self._others[entity]))
             case [method, "sobjects", "Lead", lead_id]:
                 return self._one_lead(request, method, lead_id)
             case ["PATCH", "composite", "sobjects"]:
@@ -162,7 +162,7 @@ class Rest:
         if query.object == "Lead":
             records = query.run(self._org.leads(deleted=name == "queryAll"))
         else:
-            records = query.run([OTHERS[query.object]])
+            records = query.run([self._others[query.object]])
         if query.fields is None:
             return Reply(200, {"totalSize": len(records), "done": True, "records": []})
         page = records[start : start + RECORDS_PER_PAGE]
@@ -202,9 +202,9 @@ class Rest:
         if entity == "Lead":
             found = self._org.field(name)
             return found.name if found else None
-        if entity not in OTHERS:
+        if entity not in self._others:
             raise SoqlError(f"sObject type '{entity}' is not supported.", "INVALID_TYPE")
-        return {key.lower(): key for key in OTHERS[entity]}.get(name.lower())
+        return {key.lower(): key for key in self._others[entity]}.get(name.lower())
 
     def _record(self, request: Request, entity: str, record: Mapping[str, Any], names: Any) -> dict[str, Any]:
         url = f"{self._root(request)}/sobjects/{entity}/{record['Id']}"

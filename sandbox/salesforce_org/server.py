@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from sandbox.salesforce_org import page
 from sandbox.salesforce_org.jobs import Jobs
 from sandbox.salesforce_org.login import Account, LoginRefused, soap_login, token_login
-from sandbox.salesforce_org.org import ORGANIZATION_ID, USER_ID, Org, now_text
+from sandbox.salesforce_org.org import USER_ID, Org, now_text
 from sandbox.salesforce_org.rest import ApiError, Reply, Request, Rest
 from sandbox.salesforce_org.values import RowError, record_id
 
@@ -141,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/services/oauth2/userinfo" or path.startswith("/id/"):
             user = {
                 "user_id": USER_ID,
-                "organization_id": ORGANIZATION_ID,
+                "organization_id": server.org.organization_id,
                 "preferred_username": server.account.username,
             }
             urls = {

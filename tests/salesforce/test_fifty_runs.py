@@ -104,7 +104,9 @@ def random_faults(generator: random.Random) -> dict[str, float]:
 
 def check_every_lead_is_accounted_for(desk: Desk, scores: dict[str, float], run_key: str) -> None:
     """The ledger says what the org has; a lead without its score is parked, or left in this run with a reason."""
-    state = ledger.query(desk.warehouse, HOME / "include" / "sql", "salesforce_lead_state")
+    state = ledger.query(
+        desk.warehouse, HOME / "include" / "sql", "salesforce_lead_state", org_id=desk.org.organization_id
+    )
     assert state is not None
     rows = {row["lead_id"]: row for row in state.to_pylist()}
     left = {row["lead_id"] for row in desk.ledger(run_key) if row["status"] != "accepted" and row["code"]}

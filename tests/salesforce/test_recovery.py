@@ -141,7 +141,7 @@ def test_a_job_that_ends_badly_is_made_good(desk: Desk, fault: str) -> None:
 
 def test_a_used_up_quota_stops_the_run_before_it_starts_or_in_the_middle(desk: Desk) -> None:
     table = score_rows(dict.fromkeys(desk.ids, 0.2))
-    desk.org.daily_requests = 3
+    desk.org.daily_requests = 4
     with pytest.raises(Transient, match="the org has 1 API requests left today, 12 rows need about 21"):
         desk.sync(table)
     desk.org.daily_requests = 1000

@@ -17,7 +17,7 @@ from lead_scoring.salesforce.session import session
 from lead_scoring.settings import SalesforceSettings, load_settings
 from sandbox.salesforce_org.faults import Faults
 from sandbox.salesforce_org.login import Account
-from sandbox.salesforce_org.org import ORGANIZATION_ID, Org
+from sandbox.salesforce_org.org import Org
 from sandbox.salesforce_org.schema import read_lead_fields
 from sandbox.salesforce_org.server import OrgServer
 from sandbox.salesforce_org.values import id_checksum
@@ -67,7 +67,7 @@ def sf(settings: SalesforceSettings) -> Salesforce:
     ("login", "extra"),
     [
         ("integration@sandbox.example", {"security_token": "sandbox"}),
-        ("integration@sandbox.example", {"organization_id": ORGANIZATION_ID}),
+        ("integration@sandbox.example", {"organization_id": "<org>"}),
         ("integration@sandbox.example", {"consumer_key": "lead-scoring", "private_key": "<key>"}),
         (None, {"consumer_key": "lead-scoring", "consumer_secret": "sandbox-secret", "domain": "acme.my"}),
     ],
@@ -84,6 +84,7 @@ def test_airflows_hook_logs_in_and_writes(
     from airflow.providers.salesforce.hooks.salesforce import SalesforceHook
 
     extra = {name: (key / "private.pem").read_text() if text == "<key>" else text for name, text in extra.items()}
+    extra = {name: server.org.organization_id if text == "<org>" else text for name, text in extra.items()}
     password = "sandbox" if "consumer_key" not in extra else None
     connection = {"conn_type": "salesforce", "login": login, "password": password, "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_SANDBOX", json.dumps(connection))

@@ -1,4 +1,4 @@
--- What Salesforce has of each lead, as far as the ledger knows: its last accepted row; and the digest of the value that
+-- What one org has of each lead, as far as the ledger knows: its last accepted row; and the digest of the value that
 -- was refused since, if one was, with the code, the day of its scores and the first such day. That value stays parked
 -- until it changes or the next day's run. For some codes the lead is closed, whatever its value: CLOSED_CODES in
 -- lead_scoring.salesforce.ledger.
@@ -15,7 +15,7 @@ WITH accepted AS (
     bucket,
     expires_on
   FROM salesforce_sync_log
-  WHERE status = 'accepted'
+  WHERE org_id = @org_id AND status = 'accepted'
   QUALIFY ROW_NUMBER() OVER (PARTITION BY lead_id ORDER BY sequence DESC) = 1
 ),
 
@@ -29,7 +29,8 @@ refused AS (
   FROM salesforce_sync_log AS log
   LEFT JOIN accepted ON log.lead_id = accepted.lead_id
   WHERE
-    log.status IN ('rejected', 'set_aside')
+    log.org_id = @org_id
+    AND log.status IN ('rejected', 'set_aside')
     AND log.operation = 'sync'
     AND log.lead_id IS NOT NULL
     AND (accepted.sequence IS NULL OR log.sequence > accepted.sequence)

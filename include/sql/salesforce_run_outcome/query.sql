@@ -9,7 +9,7 @@ SELECT
   attempts,
   job_id
 FROM salesforce_sync_log
-WHERE run_key = @run_key
+WHERE org_id = @org_id AND run_key = @run_key
 QUALIFY
   RANK() OVER (PARTITION BY lead_id, IF(lead_id IS NULL, payload_digest, NULL) ORDER BY sequence DESC) = 1
 ORDER BY lead_id, sequence, message

@@ -1,4 +1,4 @@
--- One row a run: what became of the leads that it wanted to change. The last try of a lead counts, as in
+-- One row a run of one org: what became of the leads that it wanted to change. The last try of a lead counts, as in
 -- salesforce_run_outcome.
 WITH last_tries AS (
   SELECT
@@ -10,7 +10,7 @@ WITH last_tries AS (
     status,
     attempts
   FROM salesforce_sync_log
-  WHERE TRUE  -- BigQuery wants one beside QUALIFY
+  WHERE org_id = @org_id
   QUALIFY
     RANK() OVER (
       PARTITION BY run_key, lead_id, IF(lead_id IS NULL, payload_digest, NULL) ORDER BY sequence DESC

@@ -1,6 +1,7 @@
 -- The rows of one run, all its tries, in order. The table itself is written by the sync, one partition a run.
 SELECT
   run_key,
+  org_id,
   sequence,
   as_of,
   operation,

@@ -10,7 +10,7 @@ WITH accepted AS (
     previous_values,
     new_values
   FROM salesforce_sync_log
-  WHERE status = 'accepted'
+  WHERE org_id = @org_id AND status = 'accepted'
 ),
 
 undone AS (

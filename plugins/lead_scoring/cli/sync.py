@@ -45,6 +45,9 @@ def add_commands(commands: Any) -> None:
     )
     sync.add_argument("--retry-parked", action="store_true", help="send again what the org refused for good")
     sync.add_argument(
+        "--full", action="store_true", help="compare every lead with the org itself, and send what differs there"
+    )
+    sync.add_argument(
         "--run",
         default="",
         metavar="KEY",
@@ -82,6 +85,7 @@ def run_sync(options: argparse.Namespace) -> None:
                 dry_run=options.dry_run,
                 approved_changes=options.approve,
                 retry_parked=options.retry_parked,
+                full=options.full,
             )
         report["figures"]["maps"] = maps
         report["figures"]["run_key"] = key

@@ -219,6 +219,7 @@ class Delivery(Clients):
         dry_run: bool = False,
         approved_changes: int = 0,
         retry_parked: bool = False,
+        full: bool = False,
     ) -> dict[str, Any]:
         """The sync over score files: ``counts`` and ``figures``."""
         from lead_scoring.salesforce import sync
@@ -237,6 +238,7 @@ class Delivery(Clients):
                 dry_run=dry_run,
                 approved_changes=approved_changes,
                 retry_parked=retry_parked,
+                full=full,
             )
         return {"counts": dict(output.counts), "figures": dict(output.figures)}
 

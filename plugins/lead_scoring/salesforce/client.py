@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -89,6 +90,12 @@ class OrgClient:
     def __init__(self, sf: Salesforce, settings: SalesforceSettings) -> None:
         self.sf = sf
         self.settings = settings
+
+    @cached_property
+    def org_id(self) -> str:
+        """18-character id of the org: whose state the ledger keeps. A refreshed sandbox has a new one."""
+        records = self.get("query", params={"q": "SELECT Id FROM Organization"})["records"]
+        return str(records[0]["Id"])
 
     def get(self, path: str, **arguments: Any) -> Any:
         """JSON of a GET. :raises NotFound: the org has no such thing. :raises Transient: it stays out of reach."""

@@ -7,7 +7,7 @@ when the digest of its compared fields differs from the last accepted one, or wh
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 65_536
+FORGOTTEN = ""  # in place of a digest: equal to none
+Drifted = Callable[["pa.Array", "pa.Array", "pa.Array"], "pa.Array"]
 STATE_COLUMNS = ("accepted_digest", "score", "bucket", "expires_on", "parked_digest", "parked_code", "parked_as_of")
 
 
@@ -30,7 +32,8 @@ class Diff:
     """What a run would change. leads = unchanged + parked + closed + changed.
 
     :param parts: tables with one row a lead to change: ``lead_id``, ``digest``, ``score``, ``bucket``, ``expires_on``,
-        ``reason`` (``new``, ``changed``, or ``refresh``: its expiry is about to pass), ``previous_score``,
+        ``reason`` (``new``, ``changed``, ``refresh``: its expiry is about to pass, ``drift``: the org does not show any
+        more what it had accepted, or ``full``: everything is to be compared), ``previous_score``,
         ``previous_bucket``, ``code`` and ``message`` of why it cannot even be sent (null: it can), and a column of
         canonical text for each field.
     :param leads: rows of scores that were read.
@@ -81,16 +84,35 @@ def compare(
     as_of: dt.date,
     refresh_before_days: int,
     retry_parked: bool = False,
+    drifted: Drifted | None = None,
 ) -> Diff:
     """:param state: rows of ``salesforce_lead_state``, or None before the first run.
+    :param drifted: given ids, digests and a mask of the leads whose score is unchanged: the mask of those that the org
+        shows otherwise by now. They are written again.
 
     :raises BadInput: a score belongs to another day than ``as_of``.
     """
     twice = _duplicates(scores)
     diff = Diff()
     for batch in _batches(scores, fields):
-        _compare_batch(batch, state, fields, twice, diff, as_of, refresh_before_days, retry_parked)
+        _compare_batch(batch, state, fields, twice, diff, as_of, refresh_before_days, retry_parked, drifted)
     return diff
+
+
+def forgotten(state: pa.Table | None) -> pa.Table | None:
+    """The state without what the org accepted or refused, so that every lead is compared with the org itself. Its
+    bucket stays: a person is still asked when many leads change theirs.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if state is None:
+        return None
+    nothing = pa.nulls(state.num_rows, pa.string())
+    no_digest = pc.if_else(pc.is_null(state["accepted_digest"]), nothing, FORGOTTEN)
+    for name, column in {"accepted_digest": no_digest, "parked_digest": nothing, "parked_code": nothing}.items():
+        state = state.set_column(state.column_names.index(name), name, column)
+    return state
 
 
 def _batches(scores: Sequence[Path], fields: Sequence[MappedField]) -> Iterator[pa.Table]:
@@ -133,6 +155,7 @@ def _compare_batch(
     as_of: dt.date,
     refresh_before_days: int,
     retry_parked: bool,
+    drifted: Drifted | None,
 ) -> None:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -152,6 +175,8 @@ def _compare_batch(
     stale = pc.fill_null(pc.less_equal(known["expires_on"], limit), False)
     fresher = pc.fill_null(pc.greater(pc.cast(batch["expires_on"], pa.date32()), known["expires_on"]), False)
     unchanged = pc.and_(same, pc.invert(pc.and_(stale, fresher)))
+    lost = drifted(ids, digest, unchanged) if drifted else pa.array([False] * len(ids), pa.bool_())
+    unchanged = pc.and_(unchanged, pc.invert(lost))
     closed = pc.is_in(known["parked_code"], value_set=pa.array(CLOSED_CODES))
     refused = pc.fill_null(pc.equal(known["parked_digest"], digest), False)
     # Until the next day: by then the reason may be gone, and nobody need remember to ask for what it kept back.
@@ -170,13 +195,20 @@ def _compare_batch(
         "score": pc.cast(batch["lead_score"], pa.float64()),
         "bucket": pc.cast(batch["score_bucket"], pa.string()),
         "expires_on": pc.cast(batch["expires_on"], pa.date32()),
-        "reason": pc.if_else(pc.is_null(known["accepted_digest"]), "new", pc.if_else(same, "refresh", "changed")),
+        "reason": pc.if_else(pc.is_null(known["accepted_digest"]), "new", _why_again(known, same, lost)),
         "previous_score": known["score"],
         "previous_bucket": known["bucket"],
         "broken": _broken(batch, fields),
         **encoded,
     })
     diff.parts.append(_with_problems(changes.take(wanted), twice))
+
+
+def _why_again(known: dict[str, pa.Array], same: pa.Array, lost: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    again = pc.if_else(lost, "drift", pc.if_else(same, "refresh", "changed"))
+    return pc.if_else(pc.equal(known["accepted_digest"], FORGOTTEN), "full", again)
 
 
 def _broken(batch: pa.Table, fields: Sequence[MappedField]) -> pa.Array:

@@ -23,8 +23,8 @@ ACTIVE = "salesforce/active.json"
 class Journal:
     """The journal of one try of one run.
 
-    :param data: ``{run_key, operation, as_of, sequence, done, parts: [{job_id, closed, rows}]}``; ``rows`` names an
-        object with the numbers of the plan's rows in that job.
+    :param data: ``{org_id, run_key, operation, as_of, sequence, done, parts: [{job_id, closed, rows}]}``; ``rows``
+        names an object with the numbers of the plan's rows in that job.
     """
 
     def __init__(self, state: ObjectStore, folder: str, data: dict[str, Any], generation: int) -> None:
@@ -36,6 +36,10 @@ class Journal:
     @property
     def sequence(self) -> int:
         return int(self.data["sequence"])
+
+    @property
+    def org_id(self) -> str:
+        return str(self.data["org_id"])
 
     @property
     def run_key(self) -> str:
@@ -110,7 +114,7 @@ def unfinished_run(state: ObjectStore) -> str | None:
     return None if data["done"] else str(data["run_key"])
 
 
-def begin(state: ObjectStore, run_key: str, operation: str, as_of: str, plan: Path, after: int) -> Journal:
+def begin(state: ObjectStore, org_id: str, run_key: str, operation: str, as_of: str, plan: Path, after: int) -> Journal:
     """Start a try with its own sequence number.
 
     :param after: sequence number of the last try when this one was prepared.
@@ -119,7 +123,7 @@ def begin(state: ObjectStore, run_key: str, operation: str, as_of: str, plan: Pa
     standing, generation = active(state)
     sequence = after + 1
     folder = f"salesforce/{sequence:06d}-{run_key}-{uuid.uuid4().hex[:8]}"  # shared with no rival
-    data = {"run_key": run_key, "operation": operation, "as_of": as_of, "sequence": sequence}
+    data = {"org_id": org_id, "run_key": run_key, "operation": operation, "as_of": as_of, "sequence": sequence}
     data |= {"done": False, "parts": []}
     entry = {"sequence": sequence, "folder": folder}
     try:

@@ -1,8 +1,9 @@
 """The table ``salesforce_sync_log``: what every run sent, what was there before and what the org said.
 
 One partition a run, replaced as a whole; the state of a lead is a query over all of them
-(``include/sql/salesforce_lead_state``). A run that was interrupted and tried again has rows of each try, told apart by
-``sequence``, which counts the tries of all runs.
+(``include/sql/salesforce_lead_state``). Every row names the org that it was sent to, and every question is about one
+org: at another org, or a refreshed sandbox, the state starts anew. A run that was interrupted and tried again has rows
+of each try, told apart by ``sequence``, which counts the tries of all runs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lead_scoring.errors import NotFound
+from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.warehouse import Warehouse
 from lead_scoring.warehouse.sql import load_sql
 
@@ -36,6 +37,7 @@ def schema() -> pa.Schema:
 
     return pa.schema([
         ("run_key", pa.string()),
+        ("org_id", pa.string()),
         ("sequence", pa.int64()),
         ("as_of", pa.date32()),
         ("operation", pa.string()),
@@ -54,22 +56,45 @@ def schema() -> pa.Schema:
     ])  # fmt: skip
 
 
+def exists(warehouse: Warehouse) -> bool:
+    """Whether anything was ever synced.
+
+    :raises BadInput: the table is of a release that did not record the org, so it cannot be told whose state it is.
+    """
+    if TABLE not in warehouse.tables():
+        return False
+    if "org_id" not in warehouse.columns(TABLE):
+        raise BadInput(
+            f"table {TABLE} was written by a release that did not record the org; rename it (on a laptop `make clean`):"
+            " the next sync then compares every lead with the org and sends only what differs"
+        )
+    return True
+
+
 def query(warehouse: Warehouse, sql_folder: Path, name: str, **parameters: Any) -> pa.Table | None:
     """Rows of ``include/sql/<name>/query.sql`` over the ledger, or None if there is no ledger yet."""
-    if TABLE not in warehouse.tables():
-        return None
-    return warehouse.query(load_sql(sql_folder, name), parameters)
+    return warehouse.query(load_sql(sql_folder, name), parameters) if exists(warehouse) else None
 
 
-def require_run(warehouse: Warehouse, run_key: str) -> None:
-    """:raises NotFound: the ledger has no such run."""
-    if TABLE not in warehouse.tables() or warehouse.partition(TABLE, run_key) is None:
+def latest_org(warehouse: Warehouse, sql_folder: Path) -> str:
+    """The org that was synced last, for those who only look and have no login; empty if there was none."""
+    found = query(warehouse, sql_folder, "salesforce_latest_org")
+    return str(found["org_id"][0].as_py()) if found is not None and found.num_rows else ""
+
+
+def require_run(warehouse: Warehouse, sql_folder: Path, org_id: str, run_key: str) -> None:
+    """:raises NotFound: the ledger has no such run of this org."""
+    rows = query(warehouse, sql_folder, TABLE, run_key=run_key)
+    orgs = sorted(set(rows["org_id"].to_pylist())) if rows is not None else []
+    if orgs and org_id not in orgs:
+        raise NotFound(f"run {run_key!r} wrote to org {orgs[0]}, the login leads to org {org_id}; log in to that org")
+    if not orgs and (rows is None or warehouse.partition(TABLE, run_key) is None):
         raise NotFound(f"the ledger has no run {run_key!r}; `sync status` lists the runs")
 
 
-def outcome(warehouse: Warehouse, sql_folder: Path, run_key: str) -> pa.Table:
+def outcome(warehouse: Warehouse, sql_folder: Path, org_id: str, run_key: str) -> pa.Table:
     """What became of each lead that a run wanted to change. The ledger must exist."""
-    return warehouse.query(load_sql(sql_folder, "salesforce_run_outcome"), {"run_key": run_key})
+    return warehouse.query(load_sql(sql_folder, "salesforce_run_outcome"), {"org_id": org_id, "run_key": run_key})
 
 
 def not_accepted(outcome: pa.Table) -> list[dict[str, Any]]:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.salesforce import ledger
 from lead_scoring.salesforce.client import OrgClient
-from lead_scoring.salesforce.diff import Diff, compare
+from lead_scoring.salesforce.diff import Diff, compare, forgotten
 from lead_scoring.salesforce.fields import MappedField, canonical, fields_for, load_fields
 from lead_scoring.salesforce.journal import unfinished_run
 from lead_scoring.salesforce.preflight import check_fields, check_quota
 from lead_scoring.salesforce.report import counts_of, figures_of, judge, refused_before, write_report
 from lead_scoring.salesforce.transfer import Row, Transfer
+from lead_scoring.salesforce.verify import read_back
 from lead_scoring.settings import SalesforceSettings
 from lead_scoring.stage import StageOutput, canonical_json
 from lead_scoring.storage import ObjectStore
@@ -53,6 +54,7 @@ def sync(
     dry_run: bool = False,
     approved_changes: int = 0,
     retry_parked: bool = False,
+    full: bool = False,
 ) -> StageOutput:
     """Write to Salesforce what changed in the scores since the org last accepted a value.
 
@@ -69,6 +71,7 @@ def sync(
         a person was shown and agreed to.
     :param retry_parked: send values again that were refused, and those of closed leads: the reason was removed. A dry
         run counts them among the changes, as the run will.
+    :param full: trust nothing that is on record of the leads: compare every one with the org, and send what differs.
     :returns: counts of all tries of the run: leads = unchanged + parked + closed + changed, changed =
         accepted + set_aside + rejected + exhausted + unprocessed; ``sent``, and of these ``sent_now`` by this call.
     :raises BadInput: the org is not ready.
@@ -88,18 +91,20 @@ def sync(
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="salesforce-")))
         transfer = Transfer(client, warehouse, state, mapped, sql_folder, folder) if client and not dry_run else None
         interrupted = transfer.settle() if transfer else unfinished_run(state)
-        latest = ledger.latest_day(ledger.query(warehouse, sql_folder, "salesforce_run_summary"))
+        org_id = client.org_id if client else ledger.latest_org(warehouse, sql_folder)
+        latest = ledger.latest_day(ledger.query(warehouse, sql_folder, "salesforce_run_summary", org_id=org_id))
         superseded = latest if latest and as_of < latest else None
         if superseded and not dry_run:
             raise Superseded(as_of, superseded)
-        known = ledger.query(warehouse, sql_folder, "salesforce_lead_state")
+        known = ledger.query(warehouse, sql_folder, "salesforce_lead_state", org_id=org_id)
         diff = compare(
             scores,
-            known,
+            forgotten(known) if full else known,
             fields,
             as_of=as_of,
             refresh_before_days=settings.refresh_before_days,
             retry_parked=retry_parked,
+            drifted=read_back(client, fields, as_of, settings.verify_share) if client else None,
         )
         quota = check_quota(client, diff.sendable) if client else {}
         figures = figures_of(diff, settings, quota, interrupted, superseded)
@@ -110,9 +115,9 @@ def sync(
         else:
             _check_blast_radius(diff, settings, approved_changes)
             sequences = _send(transfer, diff, fields, run_key, as_of)
-            if ledger.TABLE not in warehouse.tables() or warehouse.partition(ledger.TABLE, run_key) is None:
+            if not ledger.exists(warehouse) or warehouse.partition(ledger.TABLE, run_key) is None:
                 ledger.write(warehouse, sql_folder, run_key, 0, [], folder)  # that nothing changed is on record too
-            outcome = ledger.outcome(warehouse, sql_folder, run_key)
+            outcome = ledger.outcome(warehouse, sql_folder, org_id, run_key)
             counts = counts_of(diff, outcome, sequences)
             output = write_report(folder, counts, figures, outcome)
             again = refused_before(outcome, known, as_of)
@@ -161,6 +166,7 @@ def _plan(
         previous = {name: canonical(field, record.get(name)) for name, field in by_name.items()} if record else {}
         row: Row = {
             "run_key": run_key,
+            "org_id": "",  # of the login, when it is sent
             "sequence": 0,
             "as_of": as_of,
             "operation": ledger.SYNC,

@@ -49,10 +49,10 @@ class Transfer:
         :raises Conflict: another sync started or took over.
         :raises Transient: the org stayed out of reach. The next :meth:`settle` records what was sent.
         """
-        journal = begin(self.state, run_key, operation, as_of, self._save_plan(rows), self._after)
+        journal = begin(self.state, self.client.org_id, run_key, operation, as_of, self._save_plan(rows), self._after)
         self._after = journal.sequence
         for row in rows:
-            row["sequence"] = journal.sequence
+            row.update(org_id=journal.org_id, sequence=journal.sequence)
         self._send(journal, rows)
         self._record(journal, rows)
         return journal.sequence
@@ -70,6 +70,10 @@ class Transfer:
         if journal is None:
             return None
         rows = self._load_plan(journal)
+        if journal.org_id != self.client.org_id:  # its jobs cannot be asked from here; at that org all is compared anew
+            _close(rows, f"the try was interrupted, and the login now leads to another org ({self.client.org_id})")
+            self._record(journal, rows)
+            return journal.run_key
         for number, part in enumerate(journal.data["parts"]):
             if part["job_id"] is None:
                 continue
@@ -145,7 +149,7 @@ class Transfer:
 
         rows: list[Row] = pq.read_table(journal.plan()).to_pylist()
         for row in rows:
-            row["sequence"] = journal.sequence
+            row.update(org_id=journal.org_id, sequence=journal.sequence)
         return rows
 
 

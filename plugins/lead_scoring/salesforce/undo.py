@@ -50,7 +50,7 @@ def undo(
     :returns: counts leads = changed + left + unchanged, changed = accepted + rejected + exhausted + unprocessed, and
         ``fields_left``; figures ``by_field`` {field: leads}, ``examples`` of a few leads, each with ``lead_id``,
         ``field``, ``from`` and ``to``, and ``left``, the first of what was left and why.
-    :raises NotFound: the ledger has no such run.
+    :raises NotFound: the ledger has no such run of this org.
     :raises CheckFailed: the org refused too many rows.
     :raises Transient: the org stayed out of reach; try again.
     """
@@ -63,8 +63,8 @@ def undo(
         transfer = Transfer(client, warehouse, state, fields, sql_folder, folder)
         if not dry_run:
             transfer.settle()
-        ledger.require_run(warehouse, run_key)
-        found = ledger.query(warehouse, sql_folder, "salesforce_undo_rows", run_key=run_key)
+        ledger.require_run(warehouse, sql_folder, client.org_id, run_key)
+        found = ledger.query(warehouse, sql_folder, "salesforce_undo_rows", org_id=client.org_id, run_key=run_key)
         entries = found.to_pylist() if found is not None else []
         undo_key = ledger.undo_key(run_key)
         rows, left = _plan(client, entries, fields, run_key, undo_key)
@@ -119,6 +119,7 @@ def _row(
     score, expires_on = by_column.get("lead_score"), by_column.get("expires_on")
     return {
         "run_key": undo_key,
+        "org_id": "",  # of the login, when it is sent
         "sequence": 0,
         "as_of": entry["as_of"],
         "operation": ledger.UNDO,
