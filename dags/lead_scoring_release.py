@@ -68,7 +68,8 @@ with DAG(
         ),
         "features": text_param(
             "Ready feature table",
-            "Path of a Parquet file. Empty: compute the features from the source tables.",
+            "Path of a Parquet, CSV or JSON-lines file or of a folder of them, a gs:// address, or a warehouse table. "
+            "Empty: compute the features from the source tables.",
             maximum=1000,
         ),
         "bucket_policy": Param(

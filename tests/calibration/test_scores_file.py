@@ -95,8 +95,14 @@ BAD = {
         "is 0.3 in all 1200 rows; a constant ranks nothing",
     ),
     "a label of 2": (lambda raw, target: (raw, np.r_[2, target[1:]]), "is 2 in row 1; it must be 0 or 1 .1 of 1200"),
-    "text as a score": (lambda raw, target: (["hot", *raw[1:]], target), "raw_score in .* holds text"),
-    "text as a label": (lambda raw, target: (raw, ["yes", *target[1:]]), "target in .* holds text such as 'yes'"),
+    "text as a score": (
+        lambda raw, target: (["hot", *raw[1:]], target),
+        "'raw_score' of .*'hot'.*must be a number",
+    ),
+    "text as a label": (
+        lambda raw, target: (raw, ["yes", *target[1:]]),
+        "'target' of .*'yes'.*must be 0, 1",
+    ),
     "an empty score": (lambda raw, target: (["", *raw[1:]], target), "raw_score in .* is empty in 1 of 1200 rows"),
 }
 
@@ -133,7 +139,7 @@ def test_a_missing_file_a_missing_column_and_a_file_without_rows_are_named(tmp_p
     with pytest.raises(BadInput, match="0 rows"):
         calibrate_scores_file(tmp_path / "s.csv", calibration_settings)
     (tmp_path / "s.parquet").write_text("not parquet")
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="is not a Parquet file: it holds text"):
         calibrate_scores_file(tmp_path / "s.parquet", calibration_settings)
 
 
@@ -160,5 +166,5 @@ def test_a_column_twice_and_an_outcome_that_is_a_time_are_refused(tmp_path, cali
         calibrate_scores_file(tmp_path / "twice.csv", calibration_settings)
     times = pa.array([0, 1] * 20, pa.timestamp("us"))
     pq.write_table(pa.table({"raw_score": [0.1, 0.2] * 20, "target": times}), tmp_path / "times.parquet")
-    with pytest.raises(BadInput, match=r"target in .* is of type timestamp\[us\]; it must be numeric"):
+    with pytest.raises(BadInput, match="'target' of scores file .* is of type TIMESTAMP.*; it must be 0, 1"):
         calibrate_scores_file(tmp_path / "times.parquet", calibration_settings)

@@ -185,7 +185,7 @@ def test_a_missing_table_and_a_broken_file_are_named(warehouse: EmbeddedWarehous
     with pytest.raises(BadInput, match="not a Parquet file"):
         load_source(warehouse, folder)
     (folder / "firm_snapshots.parquet").unlink()
-    with pytest.raises(NotFound, match="firm_snapshots.parquet"):
+    with pytest.raises(NotFound, match="neither firm_snapshots nor Firm_historicals"):
         load_source(warehouse, folder)
 
 

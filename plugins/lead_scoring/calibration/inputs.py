@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lead_scoring.errors import BadInput, NotFound
-from lead_scoring.tables.columns import Column, resolve
+from lead_scoring.errors import BadInput
+from lead_scoring.tables import Column, OpenTable, take
 
 Floats = NDArray[np.float64]
 
@@ -65,31 +65,21 @@ def check_scores(scores: ArrayLike, source: str, *, column: str = "raw_score", p
     return values
 
 
-def read_scores(path: Path, maps: Mapping[str, str] | None = None) -> tuple[Floats, Any]:
-    """Columns ``raw_score`` and ``target`` of a CSV or Parquet file.
+def read_scores(table: OpenTable, maps: Mapping[str, str] | None = None) -> tuple[Floats, Floats]:
+    """Columns ``raw_score`` and ``target`` of a table.
 
-    :param maps: name in the file to the column that it is; an empty one: not read.
-
-    :raises NotFound: there is no such file.
-    :raises BadInput: it is not CSV or Parquet, or a column is missing.
+    :param maps: name in the table to the column that it is; an empty one: not read.
+    :raises BadInput: a column is missing, there twice, only alike, empty in a row, or holds what is no number.
     """
-    import pyarrow as pa
-    import pyarrow.csv
+    import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise NotFound(f"scores file {path} does not exist; give a CSV or Parquet file with raw_score and target")
-    try:
-        table = pa.parquet.read_table(path) if path.suffix == ".parquet" else pa.csv.read_csv(path)
-    except pa.ArrowInvalid as error:
-        raise BadInput(f"scores file {path} cannot be read: {str(error).splitlines()[0]}; use CSV or Parquet") from None
     wanted = [Column("raw_score", "number"), Column("target", "flag")]
-    found = resolve(table.column_names, wanted, table=f"scores file {path}", maps=maps)
-    columns = []
-    for name in ("raw_score", "target"):
-        column = table.column(found[name])
-        if pa.types.is_temporal(column.type):
-            raise BadInput(f"{name} in {path} is of type {column.type}; it must be numeric")
-        if missing := column.null_count:
-            raise BadInput(f"{name} in {path} is empty in {missing} of {table.num_rows} rows; leave those leads out")
-        columns.append(column.to_numpy())
-    return columns[0], columns[1]
+    with tempfile.TemporaryDirectory(prefix="scores-") as folder:
+        taken = take(table, wanted, Path(folder) / "scores.parquet", called="scores file", maps=maps)
+        rows = pq.read_table(taken.path)
+    for name in rows.column_names:
+        if missing := rows.column(name).null_count:
+            raise BadInput(
+                f"{name} in {table.label} is empty in {missing} of {rows.num_rows} rows; leave those leads out"
+            )
+    return rows.column("raw_score").to_numpy(), rows.column("target").to_numpy()

@@ -16,10 +16,11 @@ from lead_scoring.calibration.refresh import refresh_intercept
 from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.model.calibrators import calibrator_from_dict, raw_to_margin
 from lead_scoring.settings import CalibrationSettings
+from lead_scoring.tables import OpenTable, open_table
 
 
 def calibrate_scores_file(
-    path: Path,
+    scores: Path | OpenTable,
     settings: CalibrationSettings,
     rule: str | None = None,
     out: Path | None = None,
@@ -30,7 +31,7 @@ def calibrate_scores_file(
 ) -> dict[str, Any]:
     """Compare the calibrators on a file of scores that the model gave to leads it was not fitted on.
 
-    :param path: CSV or Parquet with ``raw_score`` (uncalibrated, 0 to 1) and ``target`` (0 or 1).
+    :param scores: a table with ``raw_score`` (uncalibrated, 0 to 1) and ``target`` (0 or 1).
     :param rule: ``one_standard_error`` or ``document``; None: the setting.
     :param out: folder for ``calibrator.json``, ``calibration_metadata.json``, the lookup table and the pictures.
     :param intercept_of: a ``calibrator.json`` of which only the intercept is refreshed on these leads.
@@ -39,9 +40,10 @@ def calibrate_scores_file(
         ``intercept_of`` ``{"refresh", "selected", "calibrator", ...}``.
     :raises BadInput: what the file holds cannot be calibrated.
     """
-    given, labels = read_scores(path, maps)
-    target = check_target(labels, settings.minimum_positives, str(path))
-    raw = check_scores(given, str(path))
+    opened = open_table(scores) if isinstance(scores, Path) else scores
+    given, labels = read_scores(opened, maps)
+    target = check_target(labels, settings.minimum_positives, opened.label)
+    raw = check_scores(given, opened.label)
     margin = raw_to_margin(raw)
     if intercept_of is not None:
         if not intercept_of.is_file():

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SALESFORCE_LOGIN = "LEAD_SCORING_SALESFORCE_LOGIN"
 
+TABLE_FORMS = "Parquet, CSV or JSON lines, a folder of them, gs://..., or a warehouse table"
+
 Command = Callable[[argparse.Namespace], int | None]
 
 

@@ -34,13 +34,23 @@ def add_commands(commands: Any) -> None:
     sample.add_argument("--load", action="store_true", help="load them into the embedded warehouse as well")
 
     load = add(commands, "load", run_load, "load a folder of raw tables into the embedded warehouse")
-    load.add_argument("--source", required=True, type=Path, metavar="DIR", help="folder with the three raw tables")
+    load.add_argument(
+        "--source",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder with the three raw tables: Parquet, CSV, JSON lines, or folders of them",
+    )
     add_maps(load)
 
     actions = group(commands, "features", "the feature table as of a date")
     build = add(actions, "build", run_build, "compute the feature table from a folder of raw tables")
     build.add_argument(
-        "--source", required=True, type=Path, metavar="DIR", help="leads, employment_history, firm_snapshots"
+        "--source",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="leads, employment_history, firm_snapshots, as for `load`",
     )
     build.add_argument("--out", required=True, type=Path, metavar="F", help="the feature table (Parquet)")
     build.add_argument("--rejects", type=Path, metavar="R", help="the rows set aside, with every reason (Parquet)")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lead_scoring.cli.common import (
+    TABLE_FORMS,
     actor,
     add,
     add_as_of,
@@ -30,7 +31,7 @@ from lead_scoring.errors import BadInput, CheckFailed
 
 def add_commands(commands: Any) -> None:
     train = add(commands, "train", run_train, "fit the booster and the baselines on a feature table")
-    train.add_argument("--features", required=True, type=Path, metavar="F", help="feature table (Parquet) with labels")
+    train.add_argument("--features", required=True, metavar="F", help=f"feature table with labels: {TABLE_FORMS}")
     train.add_argument("--label", default="target", metavar="COLUMN", help="1 converted, 0 not (default: %(default)s)")
     train.add_argument("--out", required=True, type=Path, metavar="DIR", help="model.ubj, scores.parquet, the report")
     add_maps(train)
@@ -39,7 +40,7 @@ def add_commands(commands: Any) -> None:
     add_feature_set(train)
 
     calibrate = add(commands, "calibrate", run_calibrate, "compare the calibrators on scores and outcomes, choose one")
-    calibrate.add_argument("--scores", type=Path, metavar="S", help="CSV or Parquet with raw_score (0 to 1) and target")
+    calibrate.add_argument("--scores", metavar="S", help=f"table with raw_score (0 to 1) and target: {TABLE_FORMS}")
     add_maps(calibrate)
     calibrate.add_argument("--out", type=Path, metavar="DIR", help="calibrator, metadata, lookup table, pictures")
     calibrate.add_argument(
@@ -59,12 +60,8 @@ def add_commands(commands: Any) -> None:
     calibrate.add_argument("--sets", type=int, default=100, help="with --selftest: sets in each (default: %(default)s)")
 
     release = add(commands, "release", run_release, "train, calibrate, version and register a model, like the DAG")
-    release.add_argument(
-        "--features", required=True, type=Path, metavar="F", help="feature table (Parquet) with labels"
-    )
-    release.add_argument(
-        "--holdout", type=Path, metavar="H", help="judge on this table; empty: on the latest leads of F"
-    )
+    release.add_argument("--features", required=True, metavar="F", help=f"feature table with labels: {TABLE_FORMS}")
+    release.add_argument("--holdout", metavar="H", help="judge on this table; empty: on the latest leads of F")
     release.add_argument("--bucket-policy", default="", choices=["", "lift", "absolute", "capacity"], metavar="P")
     release.add_argument("--promote", action="store_true", help="make it the champion if the gate agrees")
     release.add_argument("--force", action="store_true", help="with --promote: against the gate; needs --reason")
@@ -84,13 +81,10 @@ def run_train(options: argparse.Namespace) -> None:
     maps = maps_of(options)
     if options.label != "target":
         maps = {"target": "", **maps, options.label: "target"}
-    with private_pipeline(options) as lines:
-        features = lines.materialize_features(
-            lines.as_of(options.as_of, today()),
-            features=str(options.features),
-            maps=maps,
-            feature_set=options.feature_set,
-        )
+    standing = pipeline(options)  # whose warehouse may have the table
+    as_of = standing.as_of(options.as_of, today())
+    with standing.opened(options.features, as_of) as brought, private_pipeline(options) as lines:
+        features = lines.materialize_features(as_of, features=brought, maps=maps, feature_set=options.feature_set)
         trained = lines.train_model(features, accept_findings=options.accept_findings)
         options.out.mkdir(parents=True, exist_ok=True)
         for name in trained.files:
@@ -121,10 +115,12 @@ def run_calibrate(options: argparse.Namespace) -> None:
     if not options.scores:
         raise BadInput("calibrate needs --scores FILE (columns raw_score and target), or --selftest")
     standing = Path(options.intercept_only) if options.intercept_only else None
+    lines = pipeline(options)
     try:
-        report = calibrate_scores_file(
-            options.scores, settings, options.rule, options.out, intercept_of=standing, maps=maps_of(options)
-        )
+        with lines.opened(options.scores, lines.as_of(options.as_of, today())) as scores:
+            report = calibrate_scores_file(
+                scores, settings, options.rule, options.out, intercept_of=standing, maps=maps_of(options)
+            )
     except NothingBeatsTheConstant as refused:
         tables = {"in_sample": refused.in_sample, "cross_fit": refused.cross_fit, "selected": None}
         emit(options, tables, lambda: _show_tables(tables))
@@ -220,10 +216,10 @@ def run_release(options: argparse.Namespace) -> None:
     lines = pipeline(options)
     as_of = lines.as_of(options.as_of, today())
     taken = {"feature_set": options.feature_set, "maps": maps_of(options)}
-    features = lines.materialize_features(as_of, features=str(options.features), **taken)
+    features = lines.materialize_features(as_of, features=options.features, **taken)
     holdout = None
     if options.holdout:
-        holdout = lines.materialize_features(as_of, features=str(options.holdout), **taken)
+        holdout = lines.materialize_features(as_of, features=options.holdout, **taken)
     accepted = options.accept_findings
     trained = lines.train_model(features, accept_findings=accepted, holdout=holdout)
     calibrated = lines.calibrate_model(features, trained, bucket_policy=options.bucket_policy, accept_findings=accepted)

@@ -10,6 +10,7 @@ from typing import Any
 
 from lead_scoring.cli.common import (
     SALESFORCE_LOGIN,
+    TABLE_FORMS,
     add,
     add_as_of,
     add_maps,
@@ -35,7 +36,7 @@ def add_commands(commands: Any) -> None:
     )
     score.add_argument("lead", nargs="?", metavar="JSON", help="one lead: feature names and values; - reads stdin")
     score.add_argument("--version", default="", metavar="V", help="empty: the version in production")
-    score.add_argument("--batch", metavar="IN", help="a feature table (Parquet)")
+    score.add_argument("--batch", metavar="IN", help=f"a feature table: {TABLE_FORMS}")
     score.add_argument("--out", type=Path, metavar="OUT", help="with --batch: the scores (Parquet)")
     add_maps(score)
     add_as_of(score)
@@ -53,7 +54,7 @@ def run_score(options: argparse.Namespace) -> None:
     from lead_scoring.scoring.http import read_json
 
     if bool(options.lead) == bool(options.batch) or bool(options.batch) != bool(options.out):
-        raise BadInput("score needs either one lead as JSON, or --batch IN.parquet with --out OUT.parquet")
+        raise BadInput("score needs either one lead as JSON, or --batch TABLE with --out OUT.parquet")
     lines = pipeline(options)
     version = options.version or lines.champion()
     if options.batch:

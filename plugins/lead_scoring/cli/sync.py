@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lead_scoring.cli.common import (
     SALESFORCE_LOGIN,
+    TABLE_FORMS,
     add,
     add_as_of,
     add_maps,
@@ -37,7 +38,7 @@ def add_commands(commands: Any) -> None:
         "consumer_secret or privatekey_file. The sandbox org needs none.",
     )
     sync.add_argument("action", nargs="?", choices=["undo", "status"], help="empty: send")
-    sync.add_argument("--scores", metavar="F", help="scores (Parquet), as `score --batch` writes them")
+    sync.add_argument("--scores", metavar="F", help=f"scores, as `score --batch` writes them: {TABLE_FORMS}")
     add_maps(sync)
     sync.add_argument("--dry-run", action="store_true", help="show what would change and send nothing")
     sync.add_argument(
@@ -58,7 +59,6 @@ def add_commands(commands: Any) -> None:
 
 def run_sync(options: argparse.Namespace) -> None:
     from lead_scoring.salesforce.brought_scores import take_scores
-    from lead_scoring.tables import open_table
 
     lines = pipeline(options)
     if options.action == "status":
@@ -73,8 +73,7 @@ def run_sync(options: argparse.Namespace) -> None:
             raise BadInput("sync needs --scores FILE; `lead-scoring score --batch IN --out FILE` writes one")
         as_of = lines.as_of(options.as_of, today())
         maps = maps_of(options)
-        with tempfile.TemporaryDirectory(prefix="scores-") as folder:
-            brought = open_table(options.scores)
+        with tempfile.TemporaryDirectory(prefix="scores-") as folder, lines.opened(options.scores, as_of) as brought:
             taken = take_scores(brought, lines.settings.config_folder, Path(folder) / "scores.parquet", maps)
             key = run_key(as_of, {"scores": brought.digest, **({"maps": maps} if maps else {})})
             report = lines.sync_files(

@@ -11,7 +11,8 @@ import pyarrow as pa
 from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.features.origin import day_of_files, mark_synthetic, refuse_to_replace_own
 from lead_scoring.settings import project_home
-from lead_scoring.tables import ARROW, Column, OpenTable, open_table, take
+from lead_scoring.tables import ARROW, Column, OpenTable, find_table, open_table, take
+from lead_scoring.text import shown
 from lead_scoring.warehouse import PartitionInfo, Warehouse
 from lead_scoring.warehouse.embedded import EmbeddedWarehouse, bigquery_type
 from lead_scoring.warehouse.sql import load_sql, schema_of, table_names
@@ -52,6 +53,8 @@ def load_source(
     warehouse: Warehouse, folder: Path, sql_folder: Path | None = None, *, maps: Mapping[str, str] | None = None
 ) -> dict[str, PartitionInfo]:
     """Load the tables ``leads``, ``employment_history`` and ``firm_snapshots`` of a folder into the warehouse.
+
+    Each is a file (``leads.parquet``, ``leads.csv.gz``, ``leads.jsonl``) or a folder of part files.
 
     In place of one of them the folder may hold the vendor's own table (``Lead``,
     ``contact_registered_employment_history``, ``Firm_historicals``), which the query of the same name in
@@ -108,17 +111,16 @@ def check_sources(warehouse: Warehouse) -> None:
 def _taken(folder: Path, table: str, views: Path, work: Path, unused: dict[str, str]) -> Path:
     """The canonical table, made of the canonical file or of the vendor's."""
     wanted = SOURCE_COLUMNS[table]
-    path = folder / f"{table}.parquet"
-    if path.is_file():
+    if path := find_table(folder, [table]):
         return _take(open_table(path), table, wanted, work / "taken.parquet", unused)
     sql = load_sql(views, table)
     vendor = table_names(sql)[0]
-    theirs = folder / f"{vendor}.parquet"
-    if not theirs.is_file():
-        present = sorted(item.name for item in folder.glob("*.parquet")) if folder.is_dir() else "no such folder"
+    theirs = find_table(folder, [vendor])
+    if theirs is None:
+        present = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else "no such folder"
         raise NotFound(
-            f"source folder {folder} has neither {path.name} nor {theirs.name} ({present}); "
-            f"a source has {', '.join(f'{name}.parquet' for name in SOURCE_TABLES)}"
+            f"source folder {folder} has neither {table} nor {vendor} ({shown(present)}); a source has the tables "
+            f"{', '.join(SOURCE_TABLES)}, as {table}.parquet, {table}.csv, {table}.jsonl or a folder {table}"
         )
     columns = [
         Column(name, _vendor_kind(name, kind)) for name, kind in schema_of(views, table)["tables"][vendor].items()

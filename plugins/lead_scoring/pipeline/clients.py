@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import functools
-from collections.abc import Callable, Mapping
+import re
+import tempfile
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +16,19 @@ from lead_scoring.catalog import FeatureSet, load_catalog
 from lead_scoring.code import code_digest
 from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.settings import Settings
+from lead_scoring.stage import canonical_json, sha256_bytes
 from lead_scoring.storage import ObjectStore, open_store
 
 if TYPE_CHECKING:
     from lead_scoring.registry import Registry
     from lead_scoring.scoring import LeadScorer
+    from lead_scoring.tables import OpenTable
     from lead_scoring.warehouse import Warehouse
+
+_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLAIN_TYPES = {
+    "BOOL", "INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "STRING", "BYTES", "DATE", "TIMESTAMP", "DATETIME",
+}  # fmt: skip
 
 CHAMPION = "champion"  # as a feature set: the one that the production model was trained on
 
@@ -50,6 +61,36 @@ class Clients:
         from lead_scoring.registry import Registry
 
         return Registry(self.models)
+
+    @contextmanager
+    def opened(self, where: str, as_of: dt.date) -> Generator[OpenTable, None, None]:
+        """A table that somebody brought: at a path or address, or the warehouse's table of that name.
+
+        Of a warehouse table with a column ``as_of`` the rows of that day are taken, and no column of a type that is
+        neither number, text, truth nor time.
+
+        :raises NotFound: there is neither. :raises BadInput: it is no table; the error says what it is.
+        """
+        from lead_scoring.tables import open_table
+
+        if not _TABLE_NAME.fullmatch(where) or Path(where).exists():
+            yield open_table(where)
+            return
+        if where not in (known := self.warehouse.tables()):
+            raise NotFound(
+                f"file {where} does not exist, and the warehouse has no table of that name; it has "
+                f"{', '.join(known) or 'none'}"
+            )
+        types = self.warehouse.columns(where)
+        names = [f"`{name}`" for name, kind in types.items() if kind in _PLAIN_TYPES]
+        sql = f"SELECT {', '.join(names)} FROM {where}"
+        if types.get("as_of") == "DATE":
+            sql += " WHERE as_of = @as_of"
+        with tempfile.TemporaryDirectory(prefix="brought-") as folder:
+            self.warehouse.export(sql, {"as_of": as_of}, Path(folder), 4_000_000)
+            day = as_of.isoformat() if "@as_of" in sql else ""
+            digest = sha256_bytes(canonical_json([where, day, self.warehouse.fingerprint([where])]))
+            yield dataclasses.replace(open_table(folder), label=where, digest=digest)
 
     def code(self, *functions: Callable[..., Any]) -> str:
         """Digest of the modules and queries that these functions run: see :mod:`lead_scoring.code`."""

@@ -55,13 +55,11 @@ class Delivery(Clients):
 
         from lead_scoring.features import bring
         from lead_scoring.scoring import RANKED_BY, rank, score_shard
-        from lead_scoring.tables import open_table
 
         chosen = self.feature_set(str(self.registry.show(version)["feature_set"]))
         scorer = self.scorer(version)
-        with tempfile.TemporaryDirectory(prefix="score-") as folder:
+        with tempfile.TemporaryDirectory(prefix="score-") as folder, self.opened(table, as_of) as opened:
             work = Path(folder)
-            opened = open_table(table)
             taken = bring(
                 opened,
                 as_of=as_of,

@@ -7,13 +7,16 @@ import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.pipeline.clients import CHAMPION, Clients
 from lead_scoring.stage import Manifest, StageOutput, run_key, run_stage, sha256_bytes
 from lead_scoring.text import one_line
+
+if TYPE_CHECKING:
+    from lead_scoring.tables import OpenTable
 
 
 class Modelling(Clients):
@@ -33,7 +36,7 @@ class Modelling(Clients):
         as_of: dt.date,
         *,
         feature_set: str = "",
-        features: str = "",
+        features: str | OpenTable = "",
         maps: Mapping[str, str] | None = None,
         scorable_only: bool = False,
     ) -> Manifest:
@@ -43,12 +46,12 @@ class Modelling(Clients):
         that stops in between leaves the day's tables as they were.
 
         :param feature_set: a name in the catalog; empty: the configured one; ``champion``: the production model's.
-        :param features: path of a ready feature table (Parquet); empty: compute from the source.
+        :param features: a ready feature table: a path, an address or the name of a warehouse table (docs/input.md), or
+            one that is open; empty: compute from the source.
         :param maps: with ``features``: name in the table to the column that it is; an empty one: not read.
         :param scorable_only: leave out the labelled leads: enough to score, not to train.
         """
         from lead_scoring.features import SOURCE_TABLES, bring, materialize
-        from lead_scoring.tables import open_table
 
         version = self.champion() if feature_set == CHAMPION else None
         chosen = self.feature_set(self.registry.show(version)["feature_set"] if version else feature_set)
@@ -63,27 +66,27 @@ class Modelling(Clients):
             "code": self.code(bring if features else materialize),
         }
         if features:
-            table = open_table(features)
-            inputs |= {"table": table.digest, "maps": dict(maps or {})}
 
-            def build(work: Path) -> StageOutput:
-                return bring(table, work=work, maps=maps, **options)
+            def brought(table: OpenTable) -> Manifest:
+                return run_stage(
+                    self.runs, "materialize_features", as_of,
+                    {**inputs, "table": table.digest, "maps": dict(maps or {})},
+                    lambda work: bring(table, work=work, maps=maps, **options),
+                )  # fmt: skip
 
-        else:
-            if maps:
-                raise BadInput("a map of columns needs a ready feature table; without one nothing is mapped")
-            inputs["source"] = self.warehouse.fingerprint(list(SOURCE_TABLES))
-
-            def build(work: Path) -> StageOutput:
-                return materialize(
-                    self.warehouse,
-                    sql_folder=self.settings.sql_folder,
-                    work=work,
-                    scorable_only=scorable_only,
-                    **options,
-                )
-
-        return run_stage(self.runs, "materialize_features", as_of, inputs, build)
+            if not isinstance(features, str):
+                return brought(features)
+            with self.opened(features, as_of) as table:
+                return brought(table)
+        if maps:
+            raise BadInput("a map of columns needs a ready feature table; without one nothing is mapped")
+        inputs["source"] = self.warehouse.fingerprint(list(SOURCE_TABLES))
+        return run_stage(
+            self.runs, "materialize_features", as_of, inputs,
+            lambda work: materialize(
+                self.warehouse, sql_folder=self.settings.sql_folder, work=work, scorable_only=scorable_only, **options
+            ),
+        )  # fmt: skip
 
     def train_model(
         self, features: Manifest, *, accept_findings: str = "", holdout: Manifest | None = None

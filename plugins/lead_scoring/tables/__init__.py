@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from lead_scoring.tables.columns import Column, parse_maps, resolve
-from lead_scoring.tables.opened import OpenTable, Taken, open_table, take
+from lead_scoring.tables.opened import OpenTable, Taken, find_table, open_table, take
 from lead_scoring.tables.values import ARROW, Misfit, convert
 
-__all__ = ["ARROW", "Column", "Misfit", "OpenTable", "Taken", "convert", "open_table", "parse_maps", "resolve", "take"]
+__all__ = [
+    "ARROW",
+    "Column",
+    "Misfit",
+    "OpenTable",
+    "Taken",
+    "convert",
+    "find_table",
+    "open_table",
+    "parse_maps",
+    "resolve",
+    "take",
+]

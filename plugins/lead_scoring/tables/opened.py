@@ -3,81 +3,51 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+import fnmatch
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.stage import canonical_json, sha256_bytes, sha256_file
+from lead_scoring.storage import ObjectStore, open_store
 from lead_scoring.tables.columns import Column, resolve
-from lead_scoring.tables.values import ARROW, Misfit, convert, fits
+from lead_scoring.tables.formats import format_of
+from lead_scoring.tables.parts import JsonPart, Part, PlacedPart, open_part
+from lead_scoring.tables.values import ARROW, Misfit, convert
 from lead_scoring.text import shown
 
-BATCH_ROWS = 65_536
 _SAMPLE_VALUES = 200
-
-
-@dataclass(frozen=True)
-class ParquetPart:
-    """One Parquet file."""
-
-    path: Path
-    parse = False
-
-    def names(self) -> list[str]:
-        with self._open() as file:
-            return list(file.schema_arrow.names)
-
-    def types(self) -> dict[str, pa.DataType]:
-        with self._open() as file:
-            return {field.name: field.type for field in file.schema_arrow}
-
-    def rows(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Batches of these columns, in the order of the file.
-
-        Within a row group by ``iter_batches``: a file of a megabyte may unpack to gigabytes in one row group. And one
-        row group at a time: with pyarrow 26.0 its memory grows by 5 MB for every row group that it has passed.
-        """
-        with self._open() as file:
-            told = file.metadata.num_rows
-            found = 0
-            for group in range(file.num_row_groups):
-                try:
-                    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(columns)):
-                        found += batch.num_rows
-                        yield pa.Table.from_batches([batch])
-                except (OSError, pa.ArrowException) as error:
-                    raise BadInput(f"file {self.path} is damaged ({_first_line(error)}); export it again") from error
-            if found != told:
-                raise BadInput(f"file {self.path} announces {told} rows and holds {found}; export it again")
-
-    def _open(self) -> pq.ParquetFile:
-        try:
-            # Spark's INT96 holds years that nanoseconds do not; read as those they would be another century
-            return pq.ParquetFile(self.path, coerce_int96_timestamp_unit="us")
-        except (pa.ArrowException, OSError) as error:
-            raise BadInput(f"file {self.path} is not a Parquet file: {_first_line(error)}") from error
-
-
-Part = ParquetPart
+_LAKES = {
+    "_delta_log": "a Delta table, whose folder holds removed rows too",
+    ".hoodie": "a Hudi table, whose folder holds removed rows too",
+    "metadata": "an Iceberg table, whose folder holds removed rows too",
+    "_temporary": "the output of a Spark job that has not finished",
+}
 
 
 @dataclass(frozen=True)
 class OpenTable:
     """:param label: the table as it was named to us.
     :param digest: SHA-256 in hex over what it holds.
+    :param store: keeps the copies of a bucket's objects for as long as the table is used.
     """
 
     label: str
     parts: tuple[Part, ...]
     digest: str
+    store: ObjectStore | None = None
 
     @property
     def names(self) -> list[str]:
+        """Of the first part; of JSON lines of all, since a missing value is left out there."""
+        if all(isinstance(part, JsonPart) for part in self.parts):
+            return list(dict.fromkeys(name for part in self.parts for name in part.names()))
         return self.parts[0].names()
 
     def sample(self, name: str) -> list[Any]:
@@ -109,16 +79,107 @@ class Taken:
 
 
 def open_table(where: str | Path) -> OpenTable:
-    """Open the table at a path.
+    """Open a table: a file, a folder of part files, a pattern (``export-*.csv``), each also as ``gs://bucket/...``.
 
-    :raises NotFound: there is none. :raises BadInput: it is no table.
+    :raises NotFound: there is none. :raises BadInput: it is no table; the error says what it is.
     """
+    text = str(where)
+    if "://" in text:
+        store, files = _stored(text)
+        return _opened(text, files, store)
     path = Path(where)
-    if not path.is_file():
-        raise NotFound(f"file {path} does not exist; give the path of a Parquet file")
-    part = ParquetPart(path)
-    part.names()
-    return OpenTable(str(where), (part,), sha256_file(path))
+    if path.is_dir():
+        return _opened(text, _files_in(path))
+    if not path.exists() and "*" in path.name:
+        files = {item.name: item for item in sorted(path.parent.glob(path.name)) if item.is_file()}
+        if not files:
+            raise NotFound(f"no file is named like {path}; give the path of a table")
+        return _opened(text, files)
+    return _opened(text, {path.name: path})
+
+
+def find_table(folder: Path, names: Sequence[str]) -> Path | None:
+    """The file or folder in ``folder`` that is called like one of the names, whatever its format.
+
+    :raises BadInput: there are two.
+    """
+    present = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [item for item in present if item.name.partition(".")[0] in names and not item.name.endswith(".md")]
+    if len(found) > 1:
+        raise BadInput(
+            f"folder {folder} has {found[0].name} and {found[1].name} for one table; leave one of them there"
+        )
+    return found[0] if found else None
+
+
+def _opened(label: str, files: Mapping[str, Path], store: ObjectStore | None = None) -> OpenTable:
+    """:param files: name below the table's folder to file."""
+    kinds = {name: format_of(path)[0] for name, path in files.items()}
+    if len(set(kinds.values())) > 1:
+        one, other = (
+            next(name for name, kind in kinds.items() if kind == item) for item in sorted(set(kinds.values()))[:2]
+        )
+        raise BadInput(f"{label} holds files of two formats, {one} and {other}; give a folder of one table")
+    parts: list[Part] = []
+    for name, path in files.items():
+        part = open_part(path)
+        values = dict(_value_of(folder) for folder in name.split("/")[:-1] if "=" in folder)
+        parts.append(PlacedPart(part, values) if values else part)
+    first = parts[0].names()
+    for part in parts[1:]:
+        differing = sorted(set(first) ^ set(part.names()))
+        if differing and not isinstance(part, JsonPart):
+            raise BadInput(
+                f"the parts of {label} have different columns: {shown(differing[0])!r} is not in both "
+                f"{parts[0].path.name} and {part.path.name}; export them anew"
+            )
+    digests = [sha256_file(path) for path in files.values()]
+    if len(digests) == 1:
+        return OpenTable(label, tuple(parts), digests[0], store)
+    return OpenTable(label, tuple(parts), sha256_bytes(canonical_json([*zip(files, digests, strict=True)])), store)
+
+
+def _value_of(folder: str) -> tuple[str, str]:
+    name, _, value = folder.partition("=")
+    return unquote(name), "" if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value)
+
+
+def _files_in(folder: Path) -> dict[str, Path]:
+    names = [item.relative_to(folder).as_posix() for item in sorted(folder.rglob("*")) if item.is_file()]
+    return {name: folder / name for name in _data_files(str(folder), names)}
+
+
+def _data_files(label: str, names: Sequence[str]) -> list[str]:
+    """The part files: not what begins with a dot or an underscore, as Spark, Hive and Finder put beside them.
+
+    :raises NotFound: there is none. :raises BadInput: the folder is more than the files in it.
+    """
+    tops = {name.split("/")[0] for name in names if "/" in name}
+    for mark, what in _LAKES.items():
+        if mark in tops and (mark != "metadata" or any(name.endswith(".metadata.json") for name in names)):
+            raise BadInput(f"{label} is {what}; export the table as Parquet")
+    data = [name for name in names if not any(part.startswith((".", "_")) for part in name.split("/"))]
+    if not data:
+        raise NotFound(f"folder {label} has no data files; give a table, or a folder of its part files")
+    return data
+
+
+def _stored(address: str) -> tuple[ObjectStore, dict[str, Path]]:
+    """The objects of a table in a bucket, fetched: one object, those below a prefix, or those like a pattern."""
+    parent, _, name = address.rstrip("/").rpartition("/")
+    if parent in {"gs:/", "gs:"} or not name:
+        raise BadInput(f"address {address!r} names no object; give gs://bucket/path/of/table.csv")
+    store = open_store(parent)
+    if "*" in name:
+        names = [found for found in store.list() if "/" not in found and fnmatch.fnmatchcase(found, name)]
+    elif store.exists(name):
+        return store, {name: store.fetch(name)}
+    else:
+        inside = [found.removeprefix(f"{name}/") for found in store.list(f"{name}/")]
+        names = [f"{name}/{found}" for found in _data_files(address, inside)] if inside else []
+    if not names:
+        raise NotFound(f"object {address} does not exist; check bucket and name")
+    return store, {found.removeprefix(f"{name}/"): store.fetch(found) for found in names}
 
 
 def take(
@@ -139,10 +200,6 @@ def take(
     """
     label = f"{called} {table.label}"
     found = resolve(table.names, wanted, table=label, maps=maps, sample=table.sample, needs=needs)
-    types = {name: kind for part in table.parts[:1] for name, kind in part.types().items()}
-    for column in wanted:  # what nothing is computed from never stops a table
-        if not column.matters and column.name in found and not fits(types[found[column.name]], column.kind):
-            del found[column.name]
     columns = [column for column in wanted if fill or column.name in found]
     schema = pa.schema([(column.name, ARROW[column.kind]) for column in columns])
     read = [found[column.name] for column in columns if column.name in found]
@@ -150,30 +207,30 @@ def take(
     out.parent.mkdir(parents=True, exist_ok=True)
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
         for part in table.parts:
+            before = 0
             for batch in part.rows(read):
                 arrays = [
-                    _converted(batch.column(found[column.name]), column, found[column.name], label, rows, part.parse)
-                    if column.name in found
-                    else pa.nulls(batch.num_rows, ARROW[column.kind])
+                    _converted(batch, column, found.get(column.name), f"{label}{_of(part, table)}", before, part)
                     for column in columns
                 ]
                 writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-                rows += batch.num_rows
+                before += batch.num_rows
+            rows += before
     return Taken(found, out, rows)
 
 
-def _converted(values: pa.ChunkedArray, column: Column, name: str, label: str, before: int, parse: bool) -> pa.Array:
+def _converted(batch: pa.Table, column: Column, name: str | None, label: str, before: int, part: Part) -> pa.Array:
+    if name is None:
+        return pa.nulls(batch.num_rows, ARROW[column.kind])
+    parse = part.parse or (isinstance(part, PlacedPart) and (part.part.parse or name in part.values))
     try:
-        return convert(values.combine_chunks(), column.kind, parse=parse)
+        return convert(batch.column(name).combine_chunks(), column.kind, parse=parse)
     except Misfit as wrong:
+        if not column.matters:  # nothing is computed from it, so whatever it holds stops nothing
+            return pa.nulls(batch.num_rows, ARROW[column.kind])
         row = "" if wrong.place is None else f" (row {before + wrong.place + 1:,})"
         raise BadInput(f"column {shown(name)!r} of {label} {wrong.problem}{row}") from None
 
 
-def _first_line(error: Exception) -> str:
-    return shown(str(error).partition("\n")[0], maximum=200)
-
-
-def digest_of(digests: Sequence[str]) -> str:
-    """One digest of several files, in their order; of one file its own."""
-    return digests[0] if len(digests) == 1 else sha256_bytes(canonical_json(list(digests)))
+def _of(part: Part, table: OpenTable) -> str:
+    return f" ({part.path.name})" if len(table.parts) > 1 else ""
