@@ -58,11 +58,11 @@ def run(quick: bool = False) -> dict[str, Any]:
         write_sample(root / "raw", leads=12_000, seed=7)
         pipeline.load_source(root / "raw")
         days = MONTHS[-2:] if quick else MONTHS
-        tables = {day: _shards(pipeline, day, "train") for day in days}
-        now = _features(_shards(pipeline, LAST, "score"), pipeline.feature_set(""))
+        tables = {day: shards_of(pipeline, day, "train") for day in days}
+        now = features_of(shards_of(pipeline, LAST, "score"), pipeline.feature_set(""))
         seeds = SEEDS[:2] if quick else SEEDS
-        by_seed = [_model(pipeline, tables[LAST], LAST, now, root / f"seed-{seed}", seed) for seed in seeds]
-        by_month = [_model(pipeline, tables[day], day, now, root / f"month-{day}", 42) for day in days]
+        by_seed = [model_of(pipeline, tables[LAST], LAST, now, root / f"seed-{seed}", seed) for seed in seeds]
+        by_month = [model_of(pipeline, tables[day], day, now, root / f"month-{day}", 42) for day in days]
     return {
         "leads": len(now),
         "seeds": {"models": [model.figures for model in by_seed], **_pairs(list(itertools.combinations(by_seed, 2)))},
@@ -70,16 +70,16 @@ def run(quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _shards(pipeline: Pipeline, day: dt.date, kind: str) -> list[Path]:
+def shards_of(pipeline: Pipeline, day: dt.date, kind: str) -> list[Path]:
     return list(pipeline.materialize_features(day).fetch_all(pipeline.runs, f"shards/{kind}-"))
 
 
-def _features(shards: Sequence[Path], feature_set: FeatureSet) -> NDArray[np.float64]:
+def features_of(shards: Sequence[Path], feature_set: FeatureSet) -> NDArray[np.float64]:
     table = pa.concat_tables([pq.read_table(path) for path in shards])
     return np.column_stack([table[name].to_numpy().astype(np.float64) for name in feature_set.columns])
 
 
-def _model(
+def model_of(
     pipeline: Pipeline, shards: list[Path], day: dt.date, now: NDArray[np.float64], work: Path, seed: int
 ) -> Scored:
     settings: Settings = pipeline.settings

@@ -80,19 +80,21 @@ def _champion(pipeline: Pipeline) -> Iterator[Check]:
 
 
 def _buckets(pipeline: Pipeline) -> Iterator[Check]:
-    from lead_scoring.calibration import unreachable
+    from lead_scoring.calibration import empty_buckets
     from lead_scoring.model.buckets import POLICIES, freeze_policy
 
     version = pipeline.registry.champion()
     if version is None:
         return
-    scorer = pipeline.scorer(version)
+    scorer, settings = pipeline.scorer(version), pipeline.settings.buckets
     reachable = scorer.calibrator.apply(scorer.reference_margins)
     for name in POLICIES:
-        policy = freeze_policy(name, pipeline.settings.buckets, reachable, scorer.base_rate)
-        problems = unreachable(policy, reachable)
-        used = " (the champion's)" if name == scorer.bucket_policy.name else ""
-        yield Check(f"buckets {name}{used}", WARN if problems else OK, "; ".join(problems) or "every bucket is reached")
+        own = name == scorer.bucket_policy.name  # its cuts are frozen: other leads than today's may have made them
+        policy = scorer.bucket_policy if own else freeze_policy(name, settings, reachable, scorer.base_rate)
+        problems = empty_buckets(policy, reachable)
+        used = " (the champion's)" if own else ""
+        said = "; ".join(problems.values()) or "every bucket is reached"
+        yield Check(f"buckets {name}{used}", WARN if problems else OK, said)
 
 
 def _freshness(pipeline: Pipeline, today: dt.date) -> Iterator[Check]:

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import xgboost as xgb
 
-from lead_scoring.calibration import bucket_findings, calibrate_stage, unreachable
+from lab.bucket_worlds import bucket_selftest
+from lead_scoring.calibration import bucket_findings, calibrate_stage, empty_buckets
 from lead_scoring.catalog import FeatureSet, FeatureSpec
 from lead_scoring.errors import BadInput
 from lead_scoring.model.buckets import BucketPolicy
@@ -225,6 +226,22 @@ def test_a_better_bucket_whose_interval_overlaps_is_said_and_one_beyond_noise_is
     assert "converts better, but the intervals overlap (22 and 36 conversions)" in warnings[0]["message"]
 
 
+def test_each_empty_bucket_is_a_warning_and_two_are_a_finding(bucket_settings) -> None:
+    findings, warnings = bucket_findings(*_buckets_of((0, 0), (500, 100), (1000, 60), (9000, 50)), bucket_settings)
+    assert (findings, _said(warnings)) == ([], [("bucket_empty", "Very Hot")])
+    findings, warnings = bucket_findings(*_buckets_of((0, 0), (0, 0), (1000, 60), (9000, 50)), bucket_settings)
+    assert _said(findings) == [("buckets_empty", "Very Hot and Hot")]
+    assert _said(warnings) == [("bucket_empty", "Very Hot"), ("bucket_empty", "Hot")]
+
+
+def test_a_cut_stops_a_release_only_beyond_noise(bucket_settings) -> None:
+    """The short form of ``lead-scoring bench buckets``."""
+    found = bucket_selftest(bucket_settings, sets=16, processes=1)
+    assert found["sets_with_fewer_than_20_above_it"], "handfuls above a cut, as on the sample of three months"
+    assert found["false_stops"] == 0
+    assert found["found"] >= 14, "as it takes chance to make a truly worse cut look no worse"
+
+
 def test_an_empty_bucket_does_not_part_its_neighbours(bucket_settings) -> None:
     findings, _ = bucket_findings(*_buckets_of((1000, 50), (0, 0), (1000, 300), (9000, 50)), bucket_settings)
     assert _said(findings) == [("bucket_worse_than_next", "Very Hot / Warm")]
@@ -232,8 +249,9 @@ def test_an_empty_bucket_does_not_part_its_neighbours(bucket_settings) -> None:
 
 def test_the_document_s_own_thresholds_are_explained() -> None:
     policy = BucketPolicy("absolute", (0.7, 0.5, 0.3))
-    assert unreachable(policy, np.array([0.01, 0.25]))[-1] == "Warm needs 0.30; the highest reachable score is 0.25"
-    assert unreachable(policy, np.array([0.01, 0.75])) == []
+    found = empty_buckets(policy, np.array([0.01, 0.25]))
+    assert found["Warm"] == "Warm needs 0.30; the highest reachable score is 0.25"
+    assert list(empty_buckets(policy, np.array([0.01, 0.35, 0.75]))) == ["Hot"], "an empty bucket between two others"
 
 
 @pytest.mark.parametrize("part", ["calibration", "holdout"])

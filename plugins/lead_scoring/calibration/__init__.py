@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lead_scoring.calibration.bucket_check import bucket_findings, bucket_table, unreachable
+from lead_scoring.calibration.bucket_check import bucket_findings, bucket_table, empty_buckets
 from lead_scoring.calibration.compare import (
     DOCUMENT,
     ONE_STANDARD_ERROR,
@@ -26,6 +26,6 @@ __all__ = [
     "calibrate",
     "calibrate_scores_file",
     "calibrate_stage",
+    "empty_buckets",
     "refresh_intercept",
-    "unreachable",
 ]

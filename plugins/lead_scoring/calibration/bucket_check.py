@@ -45,14 +45,16 @@ def bucket_table(policy: BucketPolicy, scores: NDArray[np.float64], target: NDAr
     return rows
 
 
-def unreachable(policy: BucketPolicy, scores: NDArray[np.float64]) -> list[str]:
-    """One sentence for each bucket that no score reaches: "Warm needs 0.30; the highest reachable score is 0.25"."""
-    highest = float(np.max(scores))
-    return [
-        f"{name} needs {cut:.2f}; the highest reachable score is {highest:.2f}"
-        for name, cut in zip(BUCKETS, policy.cuts, strict=False)
+def empty_buckets(policy: BucketPolicy, scores: NDArray[np.float64]) -> dict[str, str]:
+    """Each bucket above Cold that none of these scores falls into, and why: "Warm needs 0.30; the highest ..."."""
+    codes, highest = policy.assign(scores), float(np.max(scores))
+    return {
+        name: f"{name} needs {cut:.2f}; the highest reachable score is {highest:.2f}"
         if cut > highest
-    ]
+        else f"{name} is empty: no reference lead lies between its cut ({cut:.4f}) and the next better one"
+        for code, (name, cut) in enumerate(zip(BUCKETS, policy.cuts, strict=False))
+        if not (codes == code).any()
+    }
 
 
 def bucket_findings(
@@ -76,7 +78,7 @@ def bucket_findings(
     warnings: list[dict[str, Any]] = []
     fullest = max(rows, key=lambda row: float(row["share"]))
     if fullest["share"] > settings.max_share_in_one:
-        reasons = unreachable(policy, scores)
+        reasons = empty_buckets(policy, scores).values()
         findings.append({
             "code": DEGENERATE,
             "subject": f"bucket policy {policy.name}",
@@ -90,7 +92,7 @@ def bucket_findings(
         })
     for cut in _cuts_that_say_nothing(policy, scores, target):
         (findings if cut["figures"]["by_chance"] < FALSE_STOPS / len(policy.cuts) else warnings).append(cut)
-    empty = _empty(policy, rows)
+    empty = _empty(policy, scores)
     warnings += empty
     if len(empty) > 1 and not findings:  # one of the findings above says it already
         names = " and ".join(item["subject"] for item in empty)
@@ -107,18 +109,16 @@ def bucket_findings(
     return findings, warnings
 
 
-def _empty(policy: BucketPolicy, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _empty(policy: BucketPolicy, scores: NDArray[np.float64]) -> list[dict[str, Any]]:
     """One entry for each bucket above Cold that no reference lead is in."""
     return [
         {
             "code": EMPTY,
-            "subject": row["bucket"],
-            "message": f"{row['bucket']} is empty: no reference lead lies between its cut and the next better one "
-            f"(from {row['from_score']:.4f}); see the bucket policies in docs/model.md",
-            "figures": {"from_score": row["from_score"], "policy": policy.name},
+            "subject": name,
+            "message": f"{why}; see the bucket policies in docs/model.md",
+            "figures": {"cuts": list(policy.cuts), "policy": policy.name},
         }
-        for row in rows[:-1]
-        if not row["leads"]
+        for name, why in empty_buckets(policy, scores).items()
     ]
 
 

@@ -234,12 +234,19 @@ def run_release(options: argparse.Namespace) -> None:
         promote=options.promote,
     )
     figures = registered.figures
-    data = {**figures, "findings": packaged.figures["findings"], "gate": figures["gate"] or packaged.figures["gate"]}
+    data = {
+        **figures,
+        "findings": packaged.figures["findings"],
+        "warnings": calibrated.figures["warnings"],
+        "gate": figures["gate"] or packaged.figures["gate"],
+    }
 
     def human() -> None:
         pairs({name: figures[name] for name in ("version", "status", "previous_champion")})
         print(f"figures: {packaged.figures['how']}, {packaged.figures['split']['note']}")
         pairs({**figures["performance"], **_flat(figures["calibration"])})
+        for warning in data["warnings"]:
+            print(f"warning: {warning['message']}")
         for reason in data["gate"]["reasons"]:
             print(f"gate: {reason}")
         print(f"model card: {lines.model_card_url(figures['version'])}")
