@@ -54,8 +54,9 @@ down:  ## stop what `make up` started
 bench: setup  ## all benchmarks; one alone: .venv/bin/lead-scoring bench NAME
 	@$(BIN)/lead-scoring bench all
 
-settings: setup  ## plugins/lead_scoring/settings.py -> docs/configuration.md
+settings: setup  ## what is generated: docs/configuration.md from the settings, include/salesforce from the field mapping
 	@$(BIN)/python -m lead_scoring.settings > docs/configuration.md
+	@$(BIN)/lead-scoring salesforce metadata --out include/salesforce
 
 lock:  ## requirements.in -> requirements.txt
 	@$(BIN)/python -m uv pip compile requirements.in --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.txt

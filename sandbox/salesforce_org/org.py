@@ -96,8 +96,7 @@ class Org:
         rows = []
         for lead in leads:
             identity = record_id(str(lead["Id"]))
-            data = dict.fromkeys(self.fields)
-            data.update({"IsDeleted": False, "IsConverted": False})
+            data = self._empty()
             data.update({"CreatedDate": at, "LastModifiedDate": at, "SystemModstamp": at})
             data.update({"Company": "unknown", "LastName": identity, "Status": "Open", "OwnerId": USER_ID})
             data.update({name: coerce(self.fields[name], value) for name, value in lead.items() if value is not None})
@@ -121,7 +120,11 @@ class Org:
 
     def _lead(self, data: str) -> dict[str, Any]:
         """A stored lead; fields that were deployed after it was stored are empty."""
-        return {**dict.fromkeys(self.fields), **json.loads(data)}
+        return {**self._empty(), **json.loads(data)}
+
+    def _empty(self) -> dict[str, Any]:
+        """A checkbox is never empty."""
+        return {name: False if field.kind == "Checkbox" else None for name, field in self.fields.items()}
 
     def checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by proper field name, as they would be kept.

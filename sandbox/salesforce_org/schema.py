@@ -16,6 +16,7 @@ TYPES = {
     "LongTextArea": ("textarea", "xsd:string"),
     "Number": ("double", "xsd:double"),
     "Checkbox": ("boolean", "xsd:boolean"),
+    "Picklist": ("picklist", "xsd:string"),
     "Date": ("date", "xsd:date"),
     "DateTime": ("datetime", "xsd:dateTime"),
     "Reference": ("reference", "tns:ID"),
@@ -28,6 +29,7 @@ class Field:
 
     :param kind: its metadata type, a key of ``TYPES``.
     :param length: of texts, in characters.
+    :param values: of a picklist, which takes no others.
     :param precision: of numbers, all digits; ``scale`` of them after the point.
     """
 
@@ -37,6 +39,7 @@ class Field:
     length: int = 0
     precision: int = 0
     scale: int = 0
+    values: tuple[str, ...] = ()
     updateable: bool = True
     required: bool = False
 
@@ -73,7 +76,9 @@ class Field:
             "nameField": self.name == "Name",
             "referenceTo": ["User"] if self.kind == "Reference" else [],
             "relationshipName": None,
-            "picklistValues": [],
+            "picklistValues": [
+                {"value": value, "label": value, "active": True, "defaultValue": False} for value in self.values
+            ],
         }
 
 
@@ -119,6 +124,9 @@ def read_custom_field(path: Path) -> Field:
         length=int(text("length", "0")),
         precision=int(text("precision", "0")),
         scale=int(text("scale", "0")),
+        values=tuple(
+            item.text or "" for item in root.iterfind(f".//{METADATA_NAMESPACE}value/{METADATA_NAMESPACE}fullName")
+        ),
         required=text("required") == "true",
     )
 

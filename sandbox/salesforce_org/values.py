@@ -69,6 +69,14 @@ def coerce(field: Field, value: Any) -> Any:
         return _moment(field, value).strftime("%Y-%m-%dT%H:%M:%S.") + "000+0000"
     if not isinstance(value, str):
         raise _wrong_type(field, value)
+    if field.kind == "Picklist":
+        if value not in field.values:
+            raise RowError(
+                "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
+                f"{field.label}: bad value for restricted picklist field: {value}",
+                (field.name,),
+            )
+        return value
     if len(value) > field.length:
         start = value if len(value) <= 100 else value[:100] + "..."
         raise RowError(

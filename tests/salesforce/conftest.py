@@ -57,10 +57,11 @@ def score_rows(
 class Desk:
     """One laptop: an org, a warehouse, a store, and the sync between them."""
 
-    def __init__(self, folder: Path, leads: int) -> None:
+    def __init__(self, folder: Path, leads: int, home: Path = HOME) -> None:
+        self.config_folder = home / "include" / "config"
         self.folder = folder
         self.faults = Faults()
-        self.org = Org(folder / "org", read_lead_fields(HOME / "include" / "salesforce"), self.faults)
+        self.org = Org(folder / "org", read_lead_fields(home / "include" / "salesforce"), self.faults)
         self.ids = [lead_id(number) for number in range(leads)]
         self.org.seed({"Id": one, "Company": "Company"} for one in self.ids)
         self.server = OrgServer(self.org).start()
@@ -82,7 +83,7 @@ class Desk:
             "warehouse": self.warehouse,
             "state": self.state,
             "settings": self.settings,
-            "config_folder": HOME / "include" / "config",
+            "config_folder": self.config_folder,
             "work": work,
         }
 

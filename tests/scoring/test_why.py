@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +14,7 @@ from lead_scoring.errors import NotFound
 from lead_scoring.lead_ids import complete_id
 from lead_scoring.model.native import ScorerFeature
 from lead_scoring.pipeline import Pipeline
-from lead_scoring.salesforce import connect, read_lead
+from lead_scoring.salesforce import connect, shown_of
 from lead_scoring.scoring import LeadScorer, audit_scores, publish_partition, score_shard, why, why_all
 from lead_scoring.settings import Settings, load_settings
 from lead_scoring.stage import StageOutput, run_stage
@@ -141,28 +143,22 @@ def test_features_that_are_gone_are_a_difference(
     assert run["different"] == 1
 
 
-def test_the_value_in_salesforce_is_compared_to_its_four_decimals(
+def test_what_salesforce_shows_otherwise_is_a_difference(
     warehouse: Warehouse, scorer: LeadScorer, settings: Settings
 ) -> None:
-    def differences(**salesforce: object) -> list[str]:
+    def differences(**shown: tuple[object, bool]) -> list[str]:
         return why(  # type: ignore[no-any-return]
             warehouse,
             "00Q000000000007AAA",
             on=DAY,
             scorer_for=lambda version: scorer,
             sql_folder=settings.sql_folder,
-            salesforce=salesforce,
+            shown=lambda score: shown,
         )["differences"]
 
-    score = (
-        scorer.tables
-        and warehouse.query("SELECT lead_score FROM lead_scores WHERE lead_id = '00Q000000000007AAA'", {}).to_pylist()[
-            0
-        ]["lead_score"]
-    )
-    assert differences(lead_score=round(score, 4)) == []
-    assert "in Salesforce" in differences(lead_score=round(score, 4) + 0.0002)[0]
-    assert "None in Salesforce" in differences(score_bucket=None)[0]
+    assert differences(lead_score=(0.1, True)) == []
+    assert differences(lead_score=(0.9, False))[0].startswith("lead_score is 0.9 in Salesforce, 0.")
+    assert "None in Salesforce" in differences(score_bucket=(None, False))[0]
 
 
 def test_a_synced_score_agrees_with_what_salesforce_shows(
@@ -176,8 +172,11 @@ def test_a_synced_score_agrees_with_what_salesforce_shows(
     desk.sync(scores.set_column(scores.schema.get_field_index("lead_id"), "lead_id", pa.array(org_id.values())))
 
     def differences(lead_id: str) -> list[str]:
-        shown = read_lead(connect(desk.settings), org_id[lead_id], desk.settings, settings.config_folder)
-        options = {"scorer_for": lambda version: scorer, "sql_folder": settings.sql_folder, "salesforce": shown}
+        def shown(score: Mapping[str, Any]) -> dict[str, tuple[Any, bool]]:
+            row = {**score, "lead_id": org_id[lead_id]}
+            return shown_of(connect(desk.settings), row, desk.settings, settings.config_folder)
+
+        options = {"scorer_for": lambda version: scorer, "sql_folder": settings.sql_folder, "shown": shown}
         return why(warehouse, lead_id, on=DAY, **options)["differences"]
 
     assert [differences(one) for one in ids[:20]] == [[]] * 20

@@ -14,6 +14,7 @@ from lead_scoring.cli.common import (
     add_as_of,
     add_maps,
     emit,
+    group,
     maps_of,
     org,
     pairs,
@@ -56,6 +57,14 @@ def add_commands(commands: Any) -> None:
     )
     add_as_of(sync)
 
+    salesforce = group(commands, "salesforce", "what an org needs before the first sync")
+    metadata = add(
+        salesforce, "metadata", run_metadata, "write the Lead fields and the permission set, to deploy with sf"
+    )
+    metadata.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a Salesforce project; force-app is below"
+    )
+
 
 def run_sync(options: argparse.Namespace) -> None:
     from lead_scoring.salesforce.brought_scores import take_scores
@@ -89,6 +98,14 @@ def run_sync(options: argparse.Namespace) -> None:
         report["figures"]["maps"] = maps
         report["figures"]["run_key"] = key
     emit(options, report, lambda: pairs(report))
+
+
+def run_metadata(options: argparse.Namespace) -> None:
+    from lead_scoring.salesforce.fields import load_fields
+    from lead_scoring.salesforce.metadata import write_metadata
+
+    paths = [str(path) for path in write_metadata(load_fields(pipeline(options).settings.config_folder), options.out)]
+    emit(options, {"files": paths}, lambda: print(f"{len(paths)} files written below {options.out / 'force-app'}"))
 
 
 def _status(lines: Pipeline, options: argparse.Namespace) -> None:

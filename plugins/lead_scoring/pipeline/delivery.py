@@ -274,11 +274,10 @@ class Delivery(Clients):
 
         :param salesforce: a logged-in client; None starts at the published score.
         """
-        from lead_scoring.salesforce import read_lead
+        from lead_scoring.salesforce import shown_of
         from lead_scoring.scoring import why
 
         settings = self.settings
-        value = read_lead(salesforce, lead_id, settings.salesforce, settings.config_folder) if salesforce else None
         return why(
             self.warehouse,
             lead_id,
@@ -286,7 +285,9 @@ class Delivery(Clients):
             scorer_for=self.scorer,
             sql_folder=settings.sql_folder,
             run=self._run,
-            salesforce=value,
+            shown=(lambda score: shown_of(salesforce, score, settings.salesforce, settings.config_folder))
+            if salesforce
+            else None,
         )
 
     def why_all(self, run: str) -> dict[str, Any]:

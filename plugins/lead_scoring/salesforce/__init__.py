@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lead_scoring.salesforce.client import connect, lead_list_url, logging_in
-from lead_scoring.salesforce.lead_values import read_lead
+from lead_scoring.salesforce.lead_values import shown_of
 from lead_scoring.salesforce.session import session
 from lead_scoring.salesforce.status import not_accepted, status
 from lead_scoring.salesforce.sync import Superseded, sync
@@ -15,8 +15,8 @@ __all__ = [
     "lead_list_url",
     "logging_in",
     "not_accepted",
-    "read_lead",
     "session",
+    "shown_of",
     "status",
     "sync",
     "undo",

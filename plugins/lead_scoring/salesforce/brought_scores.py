@@ -10,7 +10,15 @@ from lead_scoring.salesforce.fields import load_fields
 from lead_scoring.tables import Column, OpenTable, Taken, take
 
 _OWN = {"lead_id": "lead_id", "lead_score": "number", "score_bucket": "text", "expires_on": "day", "as_of": "day"}
-_KINDS = {"Number": "number", "Text": "text", "LongTextArea": "text", "Date": "day", "DateTime": "time"}
+_KINDS = {
+    "Number": "number",
+    "Text": "text",
+    "LongTextArea": "text",
+    "Picklist": "text",
+    "Date": "day",
+    "DateTime": "time",
+    "Checkbox": "bool",
+}
 
 
 def take_scores(table: OpenTable, config_folder: Path, out: Path, maps: Mapping[str, str] | None = None) -> Taken:

@@ -246,7 +246,8 @@ def _problem(lead_id: str | None, score: float | None, broken: str | None, twice
     if broken:
         return (
             "BAD_VALUE",
-            f"the value for {broken} of lead {lead_id} is no finite number and no text that can be sent",
+            f"the value for {broken} of lead {lead_id} cannot be sent: no finite number, no text that a file carries, "
+            "or none of the picklist",
         )
     return None
 

@@ -1,7 +1,8 @@
 """Which column of ``lead_scores`` goes to which Lead field, and how a value is written.
 
-The mapping is ``include/config/salesforce_fields.yaml``; types, lengths and decimals come from the field metadata
-that is deployed to the org, so neither is said twice. Values are compared and kept as text, one canonical form a type.
+``include/config/salesforce_fields.yaml`` is the one definition of a field; the metadata that is deployed to the org is
+written from it (:mod:`lead_scoring.salesforce.metadata`). Values are compared and kept as text, one canonical form a
+type.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,6 @@ from lead_scoring.errors import BadInput
 if TYPE_CHECKING:
     import pyarrow as pa
 
-METADATA_NAMESPACE = "{http://soap.sforce.com/2006/04/metadata}"
 CLEAR = "#N/A"  # a cell of an upload that empties the field; an empty cell leaves it alone
 BLANKS = "".join(
     filter(str.isspace, map(chr, range(0x3001)))
@@ -42,7 +41,11 @@ class MappedField:
     :param optional: whether the column may be absent.
     :param exact_to: of a field that is not compared as a whole: its values up to this one, and leaving them, are a
         reason to write. 0: none is.
-    :param kind: metadata type: Number, Text, LongTextArea, Date or DateTime.
+    :param kind: metadata type: a key of :data:`SIZES`.
+    :param length: of a text, in characters.
+    :param precision: of a number, all its digits; ``scale`` of them after the point.
+    :param values: of a picklist.
+    :param help_text: what a person reads beside the field.
     """
 
     name: str
@@ -54,48 +57,56 @@ class MappedField:
     precision: int
     scale: int
     exact_to: int = 0
+    values: tuple[str, ...] = ()
+    help_text: str = ""
+
+
+# Metadata type -> how many sizes it takes in brackets: a length, or digits and decimals.
+SIZES = {"Text": 1, "LongTextArea": 1, "Number": 2, "Date": 0, "DateTime": 0, "Checkbox": 0, "Picklist": 0}
+_REQUIRED = {"field", "column", "type", "compare", "help"}
+_OPTIONAL = {"optional", "exact_to", "values"}
 
 
 def load_fields(config_folder: Path) -> tuple[MappedField, ...]:
-    """Read the mapping and the metadata of its fields.
+    """Read the mapping.
 
-    :raises BadInput: a file is missing, or the mapping has an unknown key or a field without metadata.
+    :raises BadInput: the file is missing, or an entry has an unknown key, lacks one, or has a value that cannot be.
     """
     path = config_folder / "salesforce_fields.yaml"
-    folder = config_folder.parent / "salesforce" / "force-app" / "objects" / "Lead" / "fields"
     if not path.is_file():
         raise BadInput(f"Salesforce mapping {path} does not exist; set LEAD_SCORING_HOME to the project's root")
-    fields = []
-    for entry in yaml.safe_load(path.read_text())["fields"]:
-        if not {"field", "column", "compare"} <= set(entry) <= {"field", "column", "compare", "optional", "exact_to"}:
-            raise BadInput(
-                f"{path}: entry {entry} must have field, column and compare, and may have optional and exact_to"
-            )
-        metadata = folder / f"{entry['field']}.field-meta.xml"
-        if not metadata.is_file():
-            raise BadInput(f"{path}: field {entry['field']!r} has no metadata {metadata}; add it there first")
-        fields.append(_mapped(entry, metadata))
-        if entry.get("exact_to") and (fields[-1].compare or (fields[-1].kind, fields[-1].scale) != ("Number", 0)):
-            raise BadInput(f"{path}: exact_to is for a whole number with compare: false, not for {entry['field']}")
-    return tuple(fields)
+    return tuple(_mapped(entry, path) for entry in yaml.safe_load(path.read_text(encoding="utf-8"))["fields"])
 
 
-def _mapped(entry: Mapping[str, Any], metadata: Path) -> MappedField:
-    root = ElementTree.parse(metadata).getroot()
-
-    def number(tag: str) -> int:
-        return int(root.findtext(METADATA_NAMESPACE + tag, "0"))
-
+def _mapped(entry: Mapping[str, Any], path: Path) -> MappedField:
+    if not _REQUIRED <= set(entry) <= _REQUIRED | _OPTIONAL:
+        raise BadInput(f"{path}: entry {entry} must have {sorted(_REQUIRED)} and may have {sorted(_OPTIONAL)}")
+    name, text = entry["field"], str(entry["type"])
+    match = re.fullmatch(r"(\w+)(?:\((\d+)(?:,(\d+))?\))?", text.replace(" ", ""))
+    sizes = [int(size) for size in match.groups()[1:] if size] if match else []
+    if match is None or SIZES.get(match[1]) != len(sizes):
+        raise BadInput(
+            f"{path}: field {name} is of type {text!r}; it must be Text(255), LongTextArea(32000), Number(5,4), Date, "
+            "DateTime, Checkbox or Picklist, with sizes of your own"
+        )
+    kind = match[1]
+    values = tuple(map(str, entry.get("values", ())))
+    if (kind == "Picklist") != bool(values):
+        raise BadInput(f"{path}: field {name} is a {kind} with the values {list(values)}; only a Picklist has some")
+    if entry.get("exact_to") and (entry["compare"] or (kind, sizes[-1:]) != ("Number", [0])):
+        raise BadInput(f"{path}: exact_to is for a whole number with compare: false, not for {name}")
     return MappedField(
-        name=entry["field"],
+        name=name,
         column=entry["column"],
         compare=entry["compare"],
         optional=entry.get("optional", False),
-        kind=root.findtext(METADATA_NAMESPACE + "type", ""),
-        length=number("length"),
-        precision=number("precision"),
-        scale=number("scale"),
+        kind=kind,
+        length=sizes[0] if SIZES[kind] == 1 else 0,
+        precision=sizes[0] if SIZES[kind] == 2 else 0,
+        scale=sizes[1] if SIZES[kind] == 2 else 0,
         exact_to=entry.get("exact_to", 0),
+        values=values,
+        help_text=entry["help"],
     )
 
 
@@ -120,6 +131,8 @@ def encode(field: MappedField, values: pa.ChunkedArray | pa.Array) -> pa.Array:
         numbers = pc.cast(array, pa.float64())
         numbers = pc.if_else(_usable(numbers), numbers, None)
         return pc.cast(pc.cast(numbers, pa.decimal128(38, field.scale), safe=False), pa.string())
+    if field.kind == "Checkbox":  # the org knows no empty one
+        return pc.if_else(pc.fill_null(pc.cast(array, pa.bool_()), False), "true", "false")
     if field.kind == "Date":
         return pc.strftime(pc.cast(array, pa.date32()), format="%Y-%m-%d")
     if field.kind == "DateTime":
@@ -145,13 +158,17 @@ def _unsendable(text: pa.Array) -> pa.Array:
 
 
 def unusable(field: MappedField, values: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Mask of values that are there but cannot be written: infinite or absurd numbers, texts that no file can carry."""
+    """Mask of values that are there but cannot be written: infinite or absurd numbers, texts that no file can carry or
+    that the picklist does not have.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    if field.kind in {"Text", "LongTextArea"}:
-        return pc.fill_null(_unsendable(_stored_text(pc.cast(array, pa.string()))), False)
+    if field.kind in {"Text", "LongTextArea", "Picklist"}:
+        text = _stored_text(pc.cast(array, pa.string()))
+        unknown = pc.invert(pc.is_in(text, value_set=pa.array(["", *field.values]))) if field.values else False
+        return pc.fill_null(pc.or_(_unsendable(text), unknown), False)
     if field.kind != "Number":
         return pa.array([False] * len(array), pa.bool_())
     numbers = pc.cast(array, pa.float64())
@@ -166,6 +183,8 @@ def _usable(numbers: pa.Array) -> pa.Array:
 
 def canonical(field: MappedField, value: Any) -> str | None:
     """A value that the org returned, in the same canonical text as :func:`encode` gives."""
+    if field.kind == "Checkbox":
+        return "true" if value is True else "false"
     if value is None or value == "":
         return None
     if field.kind == "Number":

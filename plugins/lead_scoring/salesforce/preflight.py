@@ -15,6 +15,8 @@ DESCRIBED_AS = {
     "LongTextArea": "textarea",
     "Date": "date",
     "DateTime": "datetime",
+    "Checkbox": "boolean",
+    "Picklist": "picklist",
 }
 REQUESTS_PER_JOB = 20  # create, upload, close, three results, and some looks at its state
 
@@ -37,6 +39,9 @@ def _problem(field: MappedField, found: dict[str, Any] | None) -> str:
         return f"{field.name} is of type {found['type']}, it must be {field.kind}"
     if field.kind in {"Text", "LongTextArea"} and found["length"] < field.length:
         return f"{field.name} holds {found['length']} characters, it must hold {field.length}"
+    offered = {entry["value"] for entry in found.get("picklistValues", ()) if entry.get("active", True)}
+    if missing := sorted(set(field.values) - offered):
+        return f"{field.name} lacks the value {missing[0]!r}, it must offer {list(field.values)}"
     if field.kind == "Number" and (
         found["scale"] < field.scale or found["precision"] - found["scale"] < field.precision - field.scale
     ):

@@ -48,14 +48,15 @@ def why(
     on: dt.date | None,
     scorer_for: ScorerFor,
     sql_folder: Path,
-    salesforce: Mapping[str, Any] | None = None,
+    shown: Callable[[Mapping[str, Any]], Mapping[str, tuple[Any, bool]]] | None = None,
     run: Callable[[str], Mapping[str, Any] | None] = lambda key: None,
 ) -> dict[str, Any]:
     """Walk from the value in Salesforce to the data, and compute the score again.
 
     :param on: the day of the score; None for the latest.
     :param scorer_for: gives the scorer of a version, loaded with all its checks.
-    :param salesforce: column of ``lead_scores`` to the value that Salesforce has now, None if it was not asked.
+    :param shown: given the score row: column of ``lead_scores`` to the value that Salesforce shows now, and whether it
+        is the row's. None if Salesforce is not asked.
     :param run: gives what is known of a run key (the inputs of its manifest), None if nothing is.
     :returns: ``score`` (the row), ``features``, ``clipped`` (those that were extreme and
         stand at the end of their range), ``model``, ``run``, ``salesforce``, ``recomputed``, and
@@ -83,16 +84,16 @@ def why(
             for name in PROVED
             if _different(stored.column(name).combine_chunks(), found[name]).any()
         ]
-    known = {} if salesforce is None else dict(salesforce)
+    in_salesforce = None if shown is None else shown(score)
     differences += [
         f"{name} is {value!r} in Salesforce, {score[name]!r} in lead_scores"
-        for name, value in known.items()
-        if name in score and not _same_in_salesforce(value, score[name])  # an optional field may be no column
+        for name, (value, same) in (in_salesforce or {}).items()
+        if not same
     ]
     return {
         "lead_id": lead_id,
         "as_of": score["as_of"],
-        "salesforce": None if salesforce is None else known,
+        "salesforce": None if in_salesforce is None else {name: value for name, (value, _) in in_salesforce.items()},
         "score": score,
         "features": features,
         "clipped": clipped,
@@ -210,13 +211,6 @@ def _different(stored: pa.Array, found: pa.Array) -> np.ndarray:
         return np.asarray(~(same | (np.isnan(left) & np.isnan(right))))
     left, right = (array.cast(pa.string()).to_numpy(zero_copy_only=False) for array in (stored, found))
     return np.asarray(left != right, dtype=bool)
-
-
-def _same_in_salesforce(value: Any, stored: Any) -> bool:
-    """A score is Number(5,4) in Salesforce, so numbers are compared to four decimals."""
-    if isinstance(value, int | float) and isinstance(stored, int | float):
-        return abs(value - stored) <= 0.5e-4 + 1e-12
-    return str(value) == str(stored)
 
 
 def _identifier(column: str) -> str:
