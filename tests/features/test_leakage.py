@@ -11,6 +11,7 @@ import pytest
 from lead_scoring.catalog import Catalog, FeatureSet
 from lead_scoring.errors import BadInput
 from lead_scoring.features import tripwire
+from lead_scoring.features.leak_history import grown_stronger, portrait
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,11 @@ def undated(catalog: Catalog) -> FeatureSet:
 def shards(folder: Path, columns: dict[str, Any], target: np.ndarray, name: str) -> Path:
     table = pa.table(
         {column: pa.array(values, pa.float64(), from_pandas=True) for column, values in columns.items()}
-        | {"target": pa.array(target, pa.int64()), "feature_digest": [f"{name}{place}" for place in range(len(target))]}
+        | {
+            "target": pa.array(target, pa.int64()),
+            "lead_id": [f"00Q{name}{place}" for place in range(len(target))],
+            "feature_digest": [f"{name}{place}" for place in range(len(target))],
+        }
     )
     path = folder / f"{name}.parquet"
     pq.write_table(table, path)
@@ -96,3 +101,72 @@ def test_no_training_rows_are_refused_and_few_positives_are_said(tmp_path: Path,
     one_class = table.set_column(table.column_names.index("target"), "target", pa.array(np.zeros(3000, int)))
     pq.write_table(one_class, train[0])
     assert "not judged" in tripwire(train, now, feature_set=undated, seed=1, work=tmp_path).figures["note"]
+
+
+def last_release(tmp_path: Path, undated: FeatureSet) -> tuple[list[Path], list[Path], Any]:
+    train, now = make(tmp_path, undated)
+    return train, now, tripwire(train, now, feature_set=undated, seed=1, work=tmp_path).figures["portrait"]
+
+
+def changed(train: list[Path], change: Any) -> list[Path]:
+    """The training table with columns that ``change(columns, target, random)`` has altered."""
+    table = pq.read_table(train[0])
+    columns = {name: table[name].to_numpy(zero_copy_only=False).copy() for name in table.column_names[:-3]}
+    change(columns, table["target"].to_numpy(), np.random.default_rng(9))
+    for name, values in columns.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    pq.write_table(table, train[0])
+    return train
+
+
+def test_noise_that_ranks_at_70_percent_is_found_beside_the_last_release(tmp_path: Path, undated: FeatureSet) -> None:
+    def leak(columns: dict[str, Any], target: np.ndarray, random: np.random.Generator) -> None:
+        columns["firm_aum_pit"] = random.normal(0.742 * target, 1.0)
+
+    train, now, last = last_release(tmp_path, undated)
+    leaky = changed(train, leak)
+    assert codes(tripwire(leaky, now, feature_set=undated, seed=1, work=tmp_path)) == set(), "too small to see alone"
+    output = tripwire(leaky, now, feature_set=undated, seed=1, work=tmp_path, last=last)
+    assert ("feature_grew_stronger", "firm_aum_pit") in codes(output)
+
+
+def test_a_third_of_the_conversions_at_one_value_is_found_beside_the_last_release(
+    tmp_path: Path, undated: FeatureSet
+) -> None:
+    def often_zero(columns: dict[str, Any], target: np.ndarray, random: np.random.Generator) -> None:
+        columns["num_prior_firms"] = np.where(random.random(len(target)) < 0.6, 0.0, random.gamma(2, 3, len(target)))
+
+    def leak(columns: dict[str, Any], target: np.ndarray, random: np.random.Generator) -> None:
+        moved = random.permutation(np.flatnonzero(target == 1))[: int(0.3 * target.sum())]
+        columns["num_prior_firms"][moved] = 0.0
+
+    train, now = make(tmp_path, undated, train=often_zero)
+    last = tripwire(train, now, feature_set=undated, seed=1, work=tmp_path).figures["portrait"]
+    output = tripwire(changed(train, leak), now, feature_set=undated, seed=1, work=tmp_path, last=last)
+    assert ("bin_grew_stronger", "num_prior_firms") in codes(output)
+
+
+def test_an_outcome_that_is_known_for_3_percent_of_the_leads_is_found_at_once(
+    tmp_path: Path, undated: FeatureSet
+) -> None:
+    def leak(columns: dict[str, Any], target: np.ndarray, random: np.random.Generator) -> None:
+        known = random.random(len(target)) < 0.06  # some nine conversions, as 3 % of 8,000 real leads have
+        columns["num_prior_firms"] = np.round(random.gamma(2, 2, len(target)))
+        columns["num_prior_firms"][known] = np.where(target[known] == 1, 50.0, 51.0)
+
+    output = tripwire(*make(tmp_path, undated, train=leak), feature_set=undated, seed=1, work=tmp_path)
+    assert ("bin_knows_the_outcome", "num_prior_firms") in codes(output)
+
+
+def test_a_clean_part_of_the_last_releases_leads_raises_no_alarm(tmp_path: Path, undated: FeatureSet) -> None:
+    """The short form: ``portrait`` and ``grown_stronger`` alone, 20 parts of 80 %."""
+    train, _, last = last_release(tmp_path, undated)
+    table = pq.read_table(train[0])
+    values = np.column_stack([table[name].to_numpy() for name in undated.columns])
+    target, keys = table["target"].to_numpy(), np.array(table["lead_id"].to_pylist())
+    random, alarms = np.random.default_rng(4), 0
+    for _ in range(20):
+        part = random.permutation(len(target))[: int(0.8 * len(target))]
+        now = portrait(values[part], target[part], keys[part].tolist(), undated.names)
+        alarms += bool(list(grown_stronger(last, values[part], target[part], now)))
+    assert alarms <= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +154,23 @@ def run_audit(options: argparse.Namespace) -> None:
             settings=lines.settings.features,
             sql_folder=lines.settings.sql_folder,
             honour_recorded_at=not options.ignore_recorded_at,
+            published=pipeline(options).warehouse,
         )
     moved = {name: count for name, count in made.figures["moved"].items() if count}
     emit(options, {"moved": moved, **made.counts, **made.figures}, lambda: pairs({**made.counts, **moved}))
     if moved:
         names = ", ".join(f"{name} ({count:,} leads)" for name, count in moved.items())
         raise CheckFailed(f"past values moved with later knowledge: {names}; give every source row a true recorded_at")
+    if made.counts["backdated_rows"]:
+        raise CheckFailed(_backdated(made.figures["published"], made.figures["as_of"]))
+
+
+def _backdated(found: Mapping[str, Any], as_of: str) -> str:
+    named = [f"{name} ({rows:,} rows)" for name, rows in found["backdated"].items()]
+    named += [f"labels ({found['labels']:,} rows)"] if found["labels"] else []
+    leads = list(dict.fromkeys(item["lead_id"] for items in found["examples"].values() for item in items))[:5]
+    return (
+        f"the features published as of {as_of} are not what the source says that it knew then: {', '.join(named)}; "
+        f"records of these leads were back-dated or changed in place{': ' + ', '.join(leads) if leads else ''}; give a "
+        "record that came later its own recorded_at"
+    )

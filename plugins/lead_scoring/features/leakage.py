@@ -6,8 +6,9 @@ person accepts it with a reason.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput
 from lead_scoring.evaluation import auc_roc, information_value, single_feature_auc, wilson
+from lead_scoring.features.leak_history import grown_stronger, model_grew_stronger, portrait
 from lead_scoring.stage import StageOutput
 
 Matrix = npt.NDArray[np.float64]
@@ -37,6 +39,12 @@ TOO_MUCH_FROM_ONE = 0.10  # AUC lost without one feature
 # Deliberately high: growth since January 2024 and a firm's 12-month change tell the month by themselves. On the
 # synthetic sample, which is honest, training rows and rows to score are told apart with AUC .93, most by these two.
 ADVERSARIAL_AUC = 0.97
+# Leads alike in one feature, or the few that the model puts first, whose odds of converting are beyond doubt more than
+# this multiple of all leads': somebody wrote the outcome there. Of an honest sample's best 10 convert 2 to 4.
+KNOWS_ODDS = 15.0
+KNOWS_BY_CHANCE = 0.001  # over all values that are looked at
+FEW = 5
+FIRST = (10, 20, 50)
 MISSING_SHIFT = 0.20
 MINIMUM_POSITIVES = 20
 
@@ -54,23 +62,32 @@ class Finding:
 
 
 def tripwire(
-    train_files: Sequence[Path], score_files: Sequence[Path], *, feature_set: FeatureSet, seed: int, work: Path
+    train_files: Sequence[Path],
+    score_files: Sequence[Path],
+    *,
+    feature_set: FeatureSet,
+    seed: int,
+    work: Path,
+    last: Mapping[str, Any] | None = None,
 ) -> StageOutput:
     """Single-feature AUC, information value and best bin; cross-fitted model with drop-one ablation; train versus now.
 
-    :param train_files: training shards; at most 20,000 rows are used, drawn with ``seed`` and all positives kept.
+    :param train_files: training shards; at most 20,000 rows are used, drawn with ``seed``, as many of each class as
+        its share.
+    :param last: the ``portrait`` in the report of the last release: what grew stronger since is a finding.
     :return: figures ``findings`` and ``features``; file ``leakage.json``.
     :raises BadInput: there is no training row.
     """
     random = np.random.default_rng(seed)
-    values, target = _read(train_files, feature_set)
-    now, _ = _read(score_files, feature_set)
+    values, target, keys = _read(train_files, feature_set)
+    now, _, _ = _read(score_files, feature_set)
     if not len(target):
         raise BadInput(
             "there is no labelled lead to learn from: a ready table needs the column 'target' with 0 and 1, source "
             "tables need leads contacted longer before the as-of date than the label window"
         )
-    values, target = _thin(values, target, random)
+    rows = _thin(target, random)
+    values, target, keys = values[rows], target[rows], [keys[row] for row in rows.tolist()]
     now = now[np.sort(random.permutation(len(now))[:MAX_ROWS])]
     findings: list[Finding] = []
     report: dict[str, Any] = {
@@ -85,6 +102,8 @@ def tripwire(
     else:
         findings += _single_features(values, target, feature_set, seed, report)
         findings += _ablation(values, target, feature_set, seed, report)
+        report["portrait"] = portrait(values, target, keys, feature_set.names) | {"model_auc": report["model"]["auc"]}
+        findings += _since_last(last, values, target, report)
     if _same_rows(train_files, score_files):
         report["train_versus_now"] = {"note": "the rows to score are the training rows: nothing to tell apart"}
     elif len(now) >= 100:
@@ -99,13 +118,18 @@ def tripwire(
     )
 
 
-def _read(files: Sequence[Path], feature_set: FeatureSet) -> tuple[Matrix, Labels]:
-    tables = [pq.read_table(path, columns=[*feature_set.columns, "target"]) for path in files]
+def _read(files: Sequence[Path], feature_set: FeatureSet) -> tuple[Matrix, Labels, list[str]]:
+    """Values, targets and what each lead is known by: its id, or its values where the rows were only numbered."""
+    tables = [pq.read_table(path, columns=["lead_id", *feature_set.columns, "target"]) for path in files]
     if not tables:
-        return np.empty((0, len(feature_set.columns))), np.empty(0, dtype=np.int64)
+        return np.empty((0, len(feature_set.columns))), np.empty(0, dtype=np.int64), []
     table = pa.concat_tables(tables)
     values = np.column_stack([table.column(name).to_numpy().astype(np.float64) for name in feature_set.columns])
-    return values, table.column("target").fill_null(-1).to_numpy().astype(np.int64)
+    keys = [
+        lead if lead and not lead.startswith("row-") else hashlib.sha256(row.tobytes()).hexdigest()
+        for lead, row in zip(table.column("lead_id").to_pylist(), values, strict=True)
+    ]
+    return values, table.column("target").fill_null(-1).to_numpy().astype(np.int64), keys
 
 
 def _same_rows(train_files: Sequence[Path], score_files: Sequence[Path]) -> bool:
@@ -117,16 +141,29 @@ def _same_rows(train_files: Sequence[Path], score_files: Sequence[Path]) -> bool
     return len(train & now) > len(now) / 2
 
 
-def _thin(values: Matrix, target: Labels, random: np.random.Generator) -> tuple[Matrix, Labels]:
-    """At most MAX_ROWS rows, the same share of each class."""
+def _thin(target: Labels, random: np.random.Generator) -> Labels:
+    """Numbers of at most MAX_ROWS rows, the same share of each class."""
     if len(target) <= MAX_ROWS:
-        return values, target
+        return np.arange(len(target))
     share = MAX_ROWS / len(target)
     kept = [
         random.permutation(np.flatnonzero(target == label))[: int((target == label).sum() * share)] for label in (0, 1)
     ]
-    rows = np.sort(np.concatenate(kept))
-    return values[rows], target[rows]
+    return np.sort(np.concatenate(kept))
+
+
+def _since_last(
+    last: Mapping[str, Any] | None, values: Matrix, target: Labels, report: dict[str, Any]
+) -> list[Finding]:
+    if not last:
+        report["since_last"] = {"note": "there is no last release to compare with"}
+        return []
+    now = report["portrait"]
+    report["since_last"] = {"rows": last["rows"], "positives": last["positives"]}
+    findings = [Finding(*found) for found in grown_stronger(last, values, target, now)]
+    if (grown := model_grew_stronger(last, now)) is not None:
+        findings.append(Finding("model_grew_stronger", "model", *grown))
+    return findings
 
 
 def _single_features(
@@ -158,6 +195,16 @@ def _single_features(
                     figures,
                 )
             )
+        if (known := _knows(column, target, tests=len(feature_set.features))) is not None:
+            findings.append(
+                Finding(
+                    "bin_knows_the_outcome",
+                    feature.name,
+                    f"{known['positives']} of the {known['rows']} leads with {feature.name!r} at {known['where']} "
+                    f"converted, of all leads {base:.1%}: these values were written when the outcome was known",
+                    known,
+                )
+            )
         if bin_low / base > TOO_GOOD_BIN_LIFT:
             findings.append(
                 Finding(
@@ -169,6 +216,44 @@ def _single_features(
                 )
             )
     return findings
+
+
+def _knows(column: Matrix, target: Labels, tests: int) -> dict[str, Any] | None:
+    """Some leads alike in this feature whose odds of converting are, beyond doubt, KNOWS_ODDS times those of all.
+
+    :param tests: how many features are looked at; chance is counted over all their values.
+    """
+    from scipy.stats import binom
+
+    base = float(target.mean())
+    values, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+    found = np.bincount(inverse, weights=target, minlength=len(values))
+    alike = [
+        (f"{values[place]:g}", int(counts[place]), int(found[place]))
+        for place in np.flatnonzero(counts >= FEW).tolist()
+    ]
+    order = _by_chance_within_ties(column)
+    for size in FIRST:  # the ends: what was written there need not be one value
+        if size <= len(column) // 2:
+            for rows, where in ((order[:size], "its lowest values"), (order[-size:], "its highest values")):
+                alike.append((where, size, int(target[rows].sum())))
+    best: dict[str, Any] | None = None
+    for where, size, positives in alike:
+        if _odds(wilson(positives, size)[0]) <= KNOWS_ODDS * _odds(base):
+            continue
+        chance = float(binom.sf(positives - 1, size, base)) * len(alike) * tests
+        if chance < KNOWS_BY_CHANCE and (best is None or chance < best["by_chance"]):
+            best = {"where": where, "rows": size, "positives": positives, "by_chance": chance}
+    return best
+
+
+def _by_chance_within_ties(values: Matrix) -> Labels:
+    """Row numbers in rising order; equal values in a random one, as the rows may be sorted by their outcome."""
+    return np.lexsort((np.random.default_rng(0).random(len(values)), values))
+
+
+def _odds(rate: float) -> float:
+    return rate / (1 - rate) if rate < 1 else float("inf")
 
 
 def _best_bin(column: Matrix, target: Labels, bins: int = 20, minimum: int = 30) -> tuple[float, float, int]:
@@ -236,6 +321,20 @@ def _ablation(
                 report["model"],
             )
         )
+    best_first = target[_by_chance_within_ties(-margin)]
+    for first in FIRST:
+        positives = int(best_first[:first].sum())
+        if first < len(target) // 2 and _odds(wilson(positives, first)[0]) > KNOWS_ODDS * _odds(float(target.mean())):
+            findings.append(
+                Finding(
+                    "model_knows_the_outcome",
+                    "model",
+                    f"{positives} of the {first} leads that a small, cross-fitted model puts first converted, of all "
+                    f"leads {target.mean():.1%}: something was written when the outcome was known",
+                    {"first": first, "positives": positives},
+                )
+            )
+            break
     everything = range(len(feature_set.features))
     for place, feature in enumerate(feature_set.features):
         without = _cross_fit(values, target, seed, [other for other in everything if other != place])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.pipeline.clients import CHAMPION, Clients
-from lead_scoring.stage import Manifest, StageOutput, run_key, run_stage, sha256_bytes
+from lead_scoring.stage import Manifest, StageOutput, canonical_json, run_key, run_stage, sha256_bytes
 from lead_scoring.text import one_line
 
 if TYPE_CHECKING:
@@ -107,9 +107,14 @@ class Modelling(Clients):
         judged_on = holdout.fetch_all(self.runs, "shards/train-") if holdout else None
         if holdout and not holdout.counts["train_rows"]:
             raise BadInput("the holdout table has no labelled leads; it needs a column target with 0 and 1")
+        champion = self.registry.champion()
+        last = ((self.details_of(champion).get("leakage") or {}) if champion else {}).get("portrait")
         leak = run_stage(
-            self.runs, "leak_tripwire", as_of, {**shared, "seed": training.seed, "code": self.code(tripwire)},
-            lambda work: tripwire(train_files, score_files, feature_set=chosen, seed=training.seed, work=work),
+            self.runs, "leak_tripwire", as_of,
+            {**shared, "seed": training.seed, "last": sha256_bytes(canonical_json(last)), "code": self.code(tripwire)},
+            lambda work: tripwire(
+                train_files, score_files, feature_set=chosen, seed=training.seed, work=work, last=last
+            ),
         )  # fmt: skip
         self._stop_on(leak.figures["findings"], accept_findings)
         trained = run_stage(
