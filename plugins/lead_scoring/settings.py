@@ -89,7 +89,7 @@ Cuts = Annotated[
     _allowed("three numbers above 0: Very Hot, Hot, Warm"),
 ]
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 def _is(default: Any, meaning: str) -> Any:

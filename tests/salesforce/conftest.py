@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lead_scoring.lead_ids import complete_id
-from lead_scoring.salesforce import ledger
-from lead_scoring.salesforce.client import connect
+from lead_scoring.salesforce import connect, ledger
 from lead_scoring.salesforce.sync import sync
 from lead_scoring.salesforce.undo import undo
 from lead_scoring.settings import SalesforceSettings, load_settings

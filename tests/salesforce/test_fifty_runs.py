@@ -12,8 +12,7 @@ import pytest
 import requests
 
 from lead_scoring.errors import CheckFailed, Conflict, Transient
-from lead_scoring.salesforce import ledger
-from lead_scoring.salesforce.client import connect
+from lead_scoring.salesforce import connect, ledger
 from lead_scoring.storage.local import LocalStore
 from sandbox.salesforce_org.faults import SWITCHES
 from tests.salesforce.conftest import DAY, HOME, Desk, score_rows

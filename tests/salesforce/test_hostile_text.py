@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lead_scoring.salesforce.client import OrgClient, connect
+from lead_scoring.salesforce import connect
+from lead_scoring.salesforce.client import OrgClient
 from lead_scoring.salesforce.fields import canonical, encode, load_fields, unusable
 from tests.salesforce.conftest import HOME, Desk, score_rows
 

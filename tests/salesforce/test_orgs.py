@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
-from lead_scoring.salesforce.client import OrgClient, connect
+from lead_scoring.salesforce import connect
+from lead_scoring.salesforce.client import OrgClient
 from lead_scoring.salesforce.status import status
 from tests.salesforce.conftest import DAY, HOME, Desk, score_rows
 from tests.salesforce.test_recovery import STEPS, Killed, dying_at

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from lead_scoring.errors import BadInput, CheckFailed, Conflict, NotFound, Transient
-from lead_scoring.salesforce import connect, logging_in, not_accepted, session, status
+from lead_scoring.salesforce import connect, not_accepted, session, status
 from lead_scoring.salesforce.journal import unfinished, unfinished_run
 from tests.salesforce.conftest import HOME, Desk, score_rows
 
@@ -172,20 +172,6 @@ def test_an_org_without_the_fields_is_refused_before_anything_is_sent(desk: Desk
     ):
         assert part in str(caught.value)
     assert desk.org.history() == []
-
-
-def test_logins_say_what_is_wrong(desk: Desk) -> None:
-    with pytest.raises(BadInput, match="refused the login: .*INVALID_LOGIN"):
-        connect(desk.settings, {"username": "me", "password": "x", "security_token": "y"})
-    with pytest.raises(BadInput, match="the Salesforce login is incomplete"):
-        connect(desk.settings, {"username": "me"})
-    with pytest.raises(BadInput, match="unknown key 'user'"):
-        connect(desk.settings, {"user": "me"})
-    with pytest.raises(BadInput, match="it must be http://127.0.0.1:PORT"):
-        session(dataclasses.replace(desk.settings, endpoint="http://sandbox.example:80"))
-    nobody = dataclasses.replace(desk.settings, endpoint="http://127.0.0.1:9")
-    with pytest.raises(Transient, match="did not answer the login"), logging_in(nobody):
-        connect(nobody)
 
 
 def test_a_session_that_cannot_be_renewed_says_so(desk: Desk) -> None:

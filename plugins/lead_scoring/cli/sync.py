@@ -35,8 +35,8 @@ def add_commands(commands: Any) -> None:
         "sync",
         run_sync,
         "send changed scores to Salesforce; `sync undo` takes a run back, `sync status` shows what was sent",
-        epilog=f"The login is JSON in ${SALESFORCE_LOGIN}: username, password and security_token, or consumer_key with "
-        "consumer_secret or privatekey_file. The sandbox org needs none.",
+        epilog=f"The login is JSON in ${SALESFORCE_LOGIN}: consumer_key, consumer_secret and domain; or username, "
+        "consumer_key and privatekey_file; or username, password and security_token. The sandbox org needs none.",
     )
     sync.add_argument("action", nargs="?", choices=["undo", "status"], help="empty: send")
     sync.add_argument("--scores", metavar="F", help=f"scores, as `score --batch` writes them: {TABLE_FORMS}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lead_scoring.salesforce.client import connect, lead_list_url, logging_in
+from lead_scoring.salesforce.client import lead_list_url
 from lead_scoring.salesforce.lead_values import shown_of
+from lead_scoring.salesforce.login import connect, logging_in
 from lead_scoring.salesforce.session import session
 from lead_scoring.salesforce.status import not_accepted, status
 from lead_scoring.salesforce.sync import Superseded, sync

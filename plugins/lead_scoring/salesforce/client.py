@@ -3,80 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import requests
 
 from lead_scoring.errors import BadInput, NotFound, Transient
-from lead_scoring.salesforce.session import session
+from lead_scoring.salesforce.login import refused_login
 from lead_scoring.settings import SalesforceSettings
 
 if TYPE_CHECKING:
     from simple_salesforce import Salesforce
 
-# What SalesforceHook reads from a connection, as arguments of simple_salesforce.Salesforce.
-LOGIN_KEYS = (
-    "username", "password", "security_token", "organizationId", "consumer_key", "consumer_secret", "privatekey_file",
-    "privatekey", "domain", "instance_url", "session_id",
-)  # fmt: skip
-SANDBOX_LOGIN = {
-    "username": "integration@sandbox.example",
-    "password": "sandbox",
-    "security_token": "sandbox",
-}
 LONGEST_PAUSE_SECONDS = 60.0
-RECORDS_PER_READ = 2000  # composite/sobjects takes this many ids a call
 BUSY = (429, 500, 502, 503, 504)
+RECORDS_PER_READ = 2000  # composite/sobjects takes this many ids a call
 
 
 class LostReply(Transient):
     """A write was sent and no usable reply came back: it may have been done. Ask before doing it again."""
-
-
-@contextmanager
-def logging_in(settings: SalesforceSettings) -> Generator[None, None, None]:
-    """Around a login by simple-salesforce or ``SalesforceHook.get_conn()``: its errors become the library's.
-
-    :raises BadInput: the org refuses the login, or there is too little of one.
-    :raises Transient: the org does not answer.
-    """
-    from simple_salesforce.exceptions import SalesforceAuthenticationFailed
-
-    where = settings.endpoint or "its login page"
-    try:
-        yield
-    except TypeError:
-        raise BadInput(
-            "the Salesforce login is incomplete; it needs username, password and security_token, or username, "
-            "consumer_key and privatekey_file, or domain, consumer_key and consumer_secret"
-        ) from None
-    except SalesforceAuthenticationFailed as error:
-        code = error.code
-        if code in BUSY:
-            raise Transient(f"Salesforce at {where} answered the login with {code}; try again") from error
-        raise BadInput(f"Salesforce at {where} refused the login: {error}") from error
-    except requests.RequestException as error:
-        raise Transient(f"Salesforce at {where} did not answer the login: {type(error).__name__}: {error}") from error
-
-
-def connect(settings: SalesforceSettings, login: Mapping[str, Any] | None = None) -> Salesforce:
-    """Log in without Airflow.
-
-    :param login: arguments of ``simple_salesforce.Salesforce``; the sandbox org needs none.
-    :raises BadInput: there is no login, it has an unknown key, or the org refuses it.
-    :raises Transient: the org does not answer.
-    """
-    from simple_salesforce import Salesforce
-
-    if login is None:
-        login = SANDBOX_LOGIN if settings.endpoint else {}
-    if unknown := sorted(set(login) - set(LOGIN_KEYS)):
-        raise BadInput(f"Salesforce login has the unknown key {unknown[0]!r}; the keys are {list(LOGIN_KEYS)}")
-    with logging_in(settings):
-        return Salesforce(version=settings.api_version, session=session(settings), **login)
 
 
 def lead_list_url(sf: Salesforce, settings: SalesforceSettings) -> str:
@@ -166,7 +112,7 @@ class OrgClient:
         try:
             self.sf.limits()
         except SalesforceAuthenticationFailed as error:
-            raise BadInput(f"Salesforce refused to log in again: {error}") from error
+            raise refused_login(error, self.settings.endpoint or "its login page") from None
         except (SalesforceError, requests.RequestException):
             return  # out of reach for the moment: the next attempt finds out
 

@@ -1,4 +1,6 @@
-"""The HTTP session under simple-salesforce: always with a time limit, and led to the sandbox org where one is set."""
+"""The HTTP session under simple-salesforce: with a time limit, led to the sandbox org where one is set, and strict
+about what answers a login.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,13 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from lead_scoring.errors import BadInput
+from lead_scoring.errors import BadInput, Transient
 from lead_scoring.settings import SalesforceSettings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 REQUEST_TIMEOUT_SECONDS = 120.0
+LOGIN_PATHS = ("/services/oauth2/token", "/services/Soap/u/")
+BUSY = (429, 502, 503, 504)
 
 
 class _TimedSession(requests.Session):
@@ -21,7 +25,31 @@ class _TimedSession(requests.Session):
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = REQUEST_TIMEOUT_SECONDS
-        return super().request(method, url, *args, **kwargs)
+        response = super().request(method, url, *args, **kwargs)
+        if any(part in urlsplit(str(url)).path for part in LOGIN_PATHS):
+            check_login_answer(response)
+        return response
+
+
+def check_login_answer(response: requests.Response) -> None:
+    """simple-salesforce takes whatever page answers a login for an answer.
+
+    :raises Transient: the server is too busy. SOAP says 500 for a wrong password too, so that is not among these.
+    :raises BadInput: a proxy, a company's site or an instance that is gone answered, not Salesforce.
+    """
+    where, status = urlsplit(str(response.url)).netloc, response.status_code
+    if status in BUSY:
+        raise Transient(f"Salesforce at {where} answered the login with {status}; try again")
+    try:
+        answer = response.json()
+        known = isinstance(answer, dict) and ("error" in answer or {"access_token", "instance_url"} <= set(answer))
+    except ValueError:
+        known = "Envelope>" in response.text
+    if not known:
+        raise BadInput(
+            f"{where} answered the login with {status} and a page that is no Salesforce; check domain or instance_url "
+            "of the login: 'login', 'test' or the org's own as in 'acme.my'"
+        )
 
 
 class _SandboxAdapter(HTTPAdapter):
