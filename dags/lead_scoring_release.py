@@ -36,6 +36,7 @@ from lead_scoring_airflow.defaults import (
     DEFAULT_FEATURE_SET,
     FEATURE_SETS,
     RUN_DAY,
+    approver_of,
     dry_run_param,
     figures_of,
     text_param,
@@ -135,7 +136,7 @@ with DAG(
         trained=trained.output,
         calibrated=calibrated.output,
         reason="release {{ run_id }}",
-        approved_by="{{ ((ti.xcom_pull('approve_release') or {}).get('responded_by_user') or {}).get('name', '') }}",
+        approved_by=approver_of("approve_release"),
         trigger_rule="none_failed",  # approve_release is skipped when nobody asked for it
         doc_md="Exactly one version is in production. The event log says who, when and why.",
     )

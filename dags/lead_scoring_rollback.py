@@ -1,9 +1,9 @@
 """
 ### Put the previous model back into production
 
-Fill in the reason, trigger, read what `approve_rollback` shows, approve. The version that was in production before the
-present one is restored, and the registry's history says who asked and why. Nothing is deleted: the present version can
-be promoted again.
+Fill in the reason, trigger, read what `approve_rollback` shows (both models' figures and buckets, who asked, until
+when), approve. The version that was in production before the present one is restored, and the registry's history says
+which run asked, why, and who approved. Nothing is deleted: the present version can be promoted again.
 
 Scores in Salesforce change with the next `lead_scoring_daily`; trigger it afterwards if they must change now.
 """
@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from lead_scoring_airflow.defaults import DEFAULT_ARGS, figures_of
+from lead_scoring_airflow.defaults import DEFAULT_ARGS, approver_of
 from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
 from lead_scoring_airflow.operators.rollback_registry import PlanRollbackOperator, RollbackRegistryOperator
 
@@ -42,15 +42,16 @@ with DAG(
     },
 ) as dag:
     planned = PlanRollbackOperator(
-        task_id="plan_rollback", doc_md="Looks up which version would be restored. Changes nothing."
+        task_id="plan_rollback",
+        reason="{{ params.reason }}",
+        doc_md="Looks up which version would be restored, and how good both were. Changes nothing.",
     )
     approved = ApproveReleaseOperator(
         task_id="approve_rollback",
         require_approval="{{ params.require_approval }}",
         subject="Replace {{ ti.xcom_pull('plan_rollback')['figures']['from'] }} "
         "by {{ ti.xcom_pull('plan_rollback')['figures']['to'] }}?",
-        body="Reason: {{ params.reason }}\n\nThe restored model, when it was released:\n\n"
-        + figures_of("plan_rollback"),
+        body="{{ ti.xcom_pull('plan_rollback', key='question') }}",
         response_timeout=timedelta(hours=4),
         doc_md="Waits for a person. No answer in four hours is a no.",
     )
@@ -58,6 +59,7 @@ with DAG(
         task_id="rollback_registry",
         planned=planned.output,
         reason="{{ params.reason }}",
+        approved_by=approver_of("approve_rollback"),
         trigger_rule="none_failed",
         doc_md="One event in the registry's log. A retry does not go back a second time.",
     )

@@ -82,6 +82,11 @@ def dry_run_param() -> Param:
     )
 
 
+def approver_of(task_id: str) -> str:
+    """The name of who said yes to an approval, empty if nobody was asked (a template)."""
+    return f"{{{{ ((ti.xcom_pull('{task_id}') or {{}}).get('responded_by_user') or {{}}).get('name', '') }}}}"
+
+
 def figures_of(task_id: str) -> str:
     """The document's figures of the model that a task returned, as a Markdown list (a template) for who approves it."""
     template = """{% set found = ti.xcom_pull('TASK')['figures']['performance'] -%}

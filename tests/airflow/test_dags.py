@@ -154,6 +154,16 @@ def test_a_rollback_asks_a_person_and_needs_a_reason(dags):
             rollback.params.get_param("reason").resolve(reason)
 
 
+def test_an_undo_is_a_dry_run_unless_a_person_says_otherwise_and_then_asks_another(dags):
+    undo = dags["lead_scoring_undo"]
+    assert in_order(undo, ["plan_undo", "approve_undo", "undo_sync"])
+    assert {name: undo.params[name] for name in undo.params} == {"run": None, "dry_run": True, "reason": None}
+    asks = jinja2.Template(undo.get_task("approve_undo").require_approval)
+    assert [asks.render(params=SimpleNamespace(dry_run=dry)) for dry in (True, False)] == ["False", "True"]
+    assert undo.get_task("undo_sync").trigger_rule == "all_success"  # not asked, it is skipped with the approval
+    assert undo.get_task("undo_sync").pool == "salesforce"
+
+
 def test_links_lead_from_the_tasks_to_the_model_card_and_to_salesforce(dags):
     links = {
         task.task_id: [link.name for link in task.operator_extra_links]
@@ -247,8 +257,12 @@ def test_who_approves_a_release_sees_what_the_gate_says(dags, accepted, subject)
     ("answer", "name"), [(None, ""), ({"responded_by_user": None}, ""), ({"responded_by_user": {"name": "Ann"}}, "Ann")]
 )
 def test_the_registry_learns_who_approved(dags, answer, name):
-    template = dags["lead_scoring_release"].get_task("update_registry").approved_by
-    assert jinja2.Template(template).render(ti=SimpleNamespace(xcom_pull=lambda task_id: answer)) == name
+    for dag_id, task_id in (
+        ("lead_scoring_release", "update_registry"),
+        ("lead_scoring_rollback", "rollback_registry"),
+    ):
+        template = dags[dag_id].get_task(task_id).approved_by
+        assert jinja2.Template(template).render(ti=SimpleNamespace(xcom_pull=lambda task_id: answer)) == name
 
 
 def test_maintenance_runs_weekly_and_can_be_only_a_look(dags):

@@ -71,7 +71,13 @@ def context():
         ),
         "pushed": pushed,
         "dag": SimpleNamespace(params={"as_of": None, "dry_run_sync": False}),
-        "dag_run": SimpleNamespace(dag_id="lead_scoring_release", run_id="manual__1", conf={"as_of": "2024-12-21"}),
+        "dag_run": SimpleNamespace(
+            dag_id="lead_scoring_release",
+            run_id="manual__1",
+            conf={"as_of": "2024-12-21"},
+            run_type="manual",
+            triggering_user_name="ann",
+        ),
         "outlet_events": events,
     }
 
@@ -227,7 +233,9 @@ def test_sync_looks_first_and_then_sends(pipeline, context, monkeypatch):
     assert [call[2]["dry_run"] for call in recorder.calls] == [True, False]
     assert recorder.calls[-1][2] == {"dry_run": False, "approved_changes": 0, "retry_parked": False}
     assert operator.operator_extra_links[0].get_link(operator, ti_key=None) == "https://org/leads"
-    assert context["pushed"]["note"] == ["4 sent to [Salesforce](https://org/leads): 3 accepted, 1 rejected"]
+    assert context["pushed"]["note"] == [
+        "4 sent to [Salesforce](https://org/leads): 3 accepted, 1 rejected (sync 20241221-00000000)"
+    ]
 
 
 def test_only_a_person_who_clears_the_sync_sends_again_what_the_org_refused(pipeline, context, monkeypatch):
@@ -287,33 +295,132 @@ def test_a_no_sends_nothing_and_is_one_line_in_xcom(pipeline, context, monkeypat
 def test_a_rollback_restores_what_was_planned_and_a_retry_is_the_same_request(pipeline, context):
     recorder = pipeline(version=VERSION, performance={"test_auc_roc": 0.7})
     planned = made("plan_rollback", to=VERSION, **{"from": "v1-20241222-0a1b2c3d"})
-    RollbackRegistryOperator(task_id="t", planned=planned.to_dict(), reason="worse calls").execute(context)
+    RollbackRegistryOperator(task_id="t", planned=planned.to_dict(), reason="worse calls", approved_by="Ann").execute(
+        context
+    )
     run = "lead_scoring_release/manual__1"
-    assert recorder.calls[0][2] == {"actor": run, "reason": "worse calls", "request": run}
+    assert recorder.calls[0][2] == {"actor": run, "reason": "worse calls", "request": run, "approved_by": "Ann"}
     assert context["outlet_events"][PRODUCTION_MODEL].extra["version"] == VERSION
 
 
-def test_a_planned_rollback_shows_the_card_of_the_version_it_would_restore(pipeline, context):
-    pipeline(to=VERSION, **{"from": "v1-20241222-0a1b2c3d"})
-    operator = PlanRollbackOperator(task_id="t")
+def judged(version, **figures):
+    interval = {"value": 0.7717, "low": 0.728, "high": 0.8115}
+    found = {"how": "holdout", "n": 1746, "positives": 82, "auc_roc": interval, "log_loss": interval}
+    hot = {"bucket": "Very Hot", "leads": 312, "share": 0.04, "rate": 0.1538}
+    return {"version": version, "as_of": "2024-12-21", **found, "top_decile_lift": None, "buckets": [hot], **figures}
+
+
+def test_a_planned_rollback_shows_both_models_beside_each_other(pipeline, context):
+    now, before = "v1-20241222-0a1b2c3d", VERSION
+    unknown = dict.fromkeys(("n", "positives", "how", "auc_roc", "log_loss"))
+    pipeline(to=before, models=[judged(now), judged(before, buckets=[], **unknown)], **{"from": now})
+    operator = PlanRollbackOperator(task_id="t", reason="worse *calls*")
     operator.execute(context)
-    assert operator.model_card_url == f"cards/{VERSION}"
-    assert context["pushed"]["note"] == [f"from v1-20241222-0a1b2c3d back to [{VERSION}](cards/{VERSION})"]
+    assert operator.model_card_url == f"cards/{before}"
+    assert context["pushed"]["note"] == [f"from {now} back to [{before}](cards/{before})"]
+    assert context["pushed"]["question"].splitlines() == [
+        f"| | in production: {now} | restored: {before} |",
+        "|---|---|---|",
+        "| as of | 2024-12-21 | 2024-12-21 |",
+        "| judged on | 1,746 leads, 82 conversions (holdout) | unknown |",
+        "| AUC-ROC | 0.772 (0.728 to 0.811) | unknown |",
+        "| log loss | 0.7717 (0.7280 to 0.8115) | unknown |",
+        "| lift of the best tenth | unknown | unknown |",
+        "| Very Hot | 4.0% of the leads, 15.4% of them convert | none |",
+        "",
+        "Each model was judged when it was released, on leads of its own time: a small difference says nothing.",
+        "",
+        "Reason: worse \\*calls\\*",
+    ]
+
+
+@pytest.mark.parametrize("reason", ["two\nlines", "   ", "turned \u202e round"])
+def test_a_rollback_refuses_a_reason_that_would_not_be_read_as_it_is_in_its_first_task(pipeline, context, reason):
+    recorder = pipeline()
+    with pytest.raises(BadInput, match="reason"):
+        PlanRollbackOperator(task_id="t", reason=reason).execute(context)
+    assert recorder.calls == []
+
+
+UNDO = {"leads": 5, "changed": 4, "left": 1, "accepted": 4, "rejected": 0}
+EXAMPLE = {"lead_id": "00Q000000000001AAA", "field": "Lead_Score__c", "from": "0.0|5", "to": None}
+
+
+@pytest.fixture
+def undo_lines(monkeypatch):
+    """A pipeline that can undo, and an org that logs in nowhere."""
+    from lead_scoring_airflow.operators import undo_sync as module
+
+    calls = []
+
+    def sync_undo(run, salesforce, *, dry_run):
+        calls.append((run, salesforce, dry_run))
+        return {"counts": UNDO, "figures": {"by_field": {"Lead_Score__c": 4}, "examples": [EXAMPLE]}}
+
+    lines = SimpleNamespace(
+        calls=calls,
+        sync_undo=sync_undo,
+        settings=load_settings(environment={}),
+        last_sync_run=lambda: "20241221-newest00",
+    )
+    monkeypatch.setattr(stage_module, "make_pipeline", lambda: lines)
+    monkeypatch.setattr(module, "org", lambda settings: ("org", "https://org/leads"))
+    return lines
+
+
+@pytest.mark.parametrize(("asked", "run"), [("", "20241221-newest00"), (" 20241220-0a1b2c3d ", "20241220-0a1b2c3d")])
+def test_a_planned_undo_shows_what_goes_back_and_changes_nothing(undo_lines, context, asked, run):
+    from lead_scoring_airflow.operators.undo_sync import PlanUndoOperator
+
+    planned = PlanUndoOperator(task_id="t", run=asked, reason="wrong | model").execute(context)
+    assert undo_lines.calls == [(run, "org", True)]
+    assert planned["key"] == run
+    link = "[Salesforce](https://org/leads)"
+    note = [f"undo of sync {run}", f"4 leads to go back in {link}", "1 to stay as they are"]
+    assert context["pushed"]["note"] == note
+    assert context["pushed"]["question"].splitlines()[2:] == [
+        "Reason: wrong \\| model",
+        "",
+        "| field | leads |",
+        "|---|---:|",
+        "| Lead_Score__c | 4 |",
+        "",
+        "| lead | field | now | goes back to |",
+        "|---|---|---|---|",
+        "| 00Q000000000001AAA | Lead_Score__c | 0\\.0\\|5 | (empty) |",
+    ]
+
+
+def test_an_undo_takes_back_the_run_that_was_shown_also_if_a_newer_one_came_meanwhile(undo_lines, context):
+    from lead_scoring_airflow.operators.undo_sync import UndoSyncOperator
+
+    planned = made("plan_undo").to_dict() | {"key": "20241220-0a1b2c3d"}
+    UndoSyncOperator(task_id="t", planned=planned).execute(context)
+    assert undo_lines.calls == [("20241220-0a1b2c3d", "org", False)]
+    assert context["pushed"]["note"] == ["done: 4 accepted, 0 rejected"]
 
 
 def test_an_approval_nobody_asked_for_is_skipped(context):
-    operator = ApproveReleaseOperator(task_id="t", subject="Release?", require_approval="False")
+    operator = ApproveReleaseOperator(
+        task_id="t", subject="Release?", require_approval="False", response_timeout=dt.timedelta(hours=1)
+    )
     with pytest.raises(AirflowSkipException):
         operator.execute(context)
 
 
-def test_an_approval_that_was_asked_for_waits_for_a_person(context, monkeypatch):
+@pytest.mark.parametrize(("person", "shown"), [("ann_b", "ann\\_b"), (None, "a manual run")])
+def test_an_approval_that_was_asked_for_says_by_whom_and_until_when_it_waits(context, monkeypatch, person, shown):
     from airflow.providers.standard.operators.hitl import ApprovalOperator
 
     asked = []
-    monkeypatch.setattr(ApprovalOperator, "execute", lambda self, context: asked.append(self.subject))
-    ApproveReleaseOperator(task_id="t", subject="Release?", require_approval="True").execute(context)
-    assert asked == ["Release?"]
+    monkeypatch.setattr(ApprovalOperator, "execute", lambda self, context: asked.append((self.subject, self.body)))
+    monkeypatch.setattr("airflow.sdk.timezone.utcnow", lambda: dt.datetime(2025, 1, 10, 5, tzinfo=dt.UTC))
+    context["dag_run"].triggering_user_name = person
+    ApproveReleaseOperator(
+        task_id="t", subject="Release?", body="It is good.", require_approval="True",
+        response_timeout=dt.timedelta(hours=4),
+    ).execute(context)  # fmt: skip
+    assert asked == [("Release?", f"It is good.\n\nAsked for by {shown}. No answer by 2025-01-10 09:00 UTC is a no.")]
 
 
 def test_a_trigger_parameter_that_the_dag_does_not_have_stops_the_run(pipeline, context):

@@ -74,6 +74,16 @@ def test_a_yes_against_one_champion_holds_against_no_other(desk: Desk) -> None:
         desk.update(shown=shown, approved_by="Ann")
 
 
+def test_a_rollback_shows_both_models_and_names_who_approved(desk: Desk) -> None:
+    desk.verdict = ACCEPTED
+    desk.update(shown=desk.gate(desk.champion))
+    planned = desk.lines.plan_rollback()
+    assert [model["version"] for model in planned.figures["models"]] == [desk.challenger, desk.champion]
+    desk.lines.rollback(planned, actor="run", reason="worse calls", approved_by="Ann")
+    event = desk.lines.registry.history()[-1]
+    assert (event["champion"], event["reason"]) == (desk.champion, "worse calls, approved by Ann")
+
+
 def test_a_yes_to_what_the_gate_accepts_is_recorded_without_force(desk: Desk) -> None:
     desk.verdict = ACCEPTED
     desk.update(shown=desk.gate(desk.champion), approved_by="Ann")

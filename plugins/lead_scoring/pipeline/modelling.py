@@ -379,16 +379,39 @@ class Modelling(Clients):
         """Which version a rollback would restore. :raises BadInput: there is no earlier champion."""
         entry = self.registry.show(self.champion())
         before = self.registry.state().previous_champion()
-        figures = {"from": entry["version_id"], "to": before, "performance": self.registry.show(before)["performance"]}
+        figures = {
+            "from": entry["version_id"],
+            "to": before,
+            "performance": self.registry.show(before)["performance"],
+            "models": [self._judged(version) for version in (entry["version_id"], before)],
+        }
         key = run_key(dt.date.fromisoformat(_day(before)), figures)
         return Manifest("plan_rollback", key, _day(before), {}, {}, {}, figures)
 
-    def rollback(self, planned: Manifest, *, actor: str, reason: str, request: str = "") -> Manifest:
+    def _judged(self, version: str) -> dict[str, Any]:
+        """What a version's package says of how good it was, for people: figures with intervals, and its buckets."""
+        details = self.details_of(version)
+        evaluation, buckets = details.get("evaluation", {}), details.get("buckets", {})
+        names = ("how", "n", "positives", "auc_roc", "log_loss", "top_decile_lift")
+        return {
+            "version": version,
+            "as_of": _day(version),
+            **{name: evaluation.get(name) for name in names},
+            "buckets": [
+                {name: row[name] for name in ("bucket", "leads", "share", "rate")} for row in buckets.get("rows", [])
+            ],
+        }
+
+    def rollback(
+        self, planned: Manifest, *, actor: str, reason: str, request: str = "", approved_by: str = ""
+    ) -> Manifest:
         """Put the planned version back into production.
 
         :param planned: of :meth:`plan_rollback`: what the person who approved has seen.
+        :param approved_by: that person; empty if nobody was asked. The history has the name with the reason.
         :raises Conflict: another version became champion since the plan was made.
         """
+        reason = f"{reason}, approved by {approved_by}" if approved_by else reason
         entry = self.registry.rollback(reason, actor, expected=planned.figures["from"], request=request)
         figures = {
             "version": entry.version_id,

@@ -8,6 +8,7 @@ from lead_scoring_airflow.links import SalesforceLink
 from lead_scoring_airflow.notes import linked, tell
 from lead_scoring_airflow.operators.approval import RequiredApprovalOperator
 from lead_scoring_airflow.operators.stage import as_bool, make_pipeline, manifest, reported_errors
+from lead_scoring_airflow.salesforce_org import org
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,7 +60,7 @@ class SyncSalesforceOperator(RequiredApprovalOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         with reported_errors(context):
             pipeline = make_pipeline()
-            retry_parked = self._cleared(context)
+            retry_parked = self.cleared(context)  # after the mend: what the org refused is sent again
             plan = self._sync(context, pipeline, dry_run=True, retry_parked=retry_parked)
             if as_bool(self.dry_run):
                 return plan.to_dict()
@@ -74,15 +75,8 @@ class SyncSalesforceOperator(RequiredApprovalOperator):
         with reported_errors(context):
             agreed = context["ti"].xcom_pull(task_ids=self.task_id, key=XCOM_ASKED)
             return self._sync(
-                context, make_pipeline(), approved_changes=agreed, retry_parked=self._cleared(context)
+                context, make_pipeline(), approved_changes=agreed, retry_parked=self.cleared(context)
             ).to_dict()
-
-    def _cleared(self, context: Context) -> bool:
-        """Whether a person cleared the task, after the mend: then what the org refused is sent again.
-
-        Airflow's own retries do not: clearing adds new tries to those that the task has.
-        """
-        return bool(context["ti"].max_tries > (self.retries or 0))
 
     def _sync(
         self,
@@ -93,15 +87,7 @@ class SyncSalesforceOperator(RequiredApprovalOperator):
         approved_changes: int = 0,
         retry_parked: bool = False,
     ) -> Manifest:
-        from airflow.providers.salesforce.hooks.salesforce import SalesforceHook
-
-        from lead_scoring.salesforce import lead_list_url, logging_in, session
-
-        settings = pipeline.settings.salesforce
-        hook = SalesforceHook(salesforce_conn_id=settings.conn_id, session=session(settings))
-        with logging_in(settings):
-            salesforce = hook.get_conn()
-        self.salesforce_url = lead_list_url(salesforce, settings)
+        salesforce, self.salesforce_url = org(pipeline.settings.salesforce)
         tell(context["ti"], (linked("Salesforce", self.salesforce_url),))  # stays where the run is refused
         made = pipeline.sync_salesforce(
             manifest(self.features),
@@ -124,7 +110,7 @@ def _told(made: Manifest, address: str) -> str:
     outcomes = [f"{counts['accepted']:,} accepted", f"{counts['rejected']:,} rejected"]
     others = ("set_aside", "exhausted", "unprocessed", "parked")
     outcomes += [f"{counts[name]:,} {name.replace('_', ' ')}" for name in others if counts[name]]
-    return f"{counts['sent']:,} sent to {linked('Salesforce', address)}: {', '.join(outcomes)}"
+    return f"{counts['sent']:,} sent to {linked('Salesforce', address)}: {', '.join(outcomes)} (sync {made.key})"
 
 
 def _bucket_changes(plan: Manifest) -> int:
