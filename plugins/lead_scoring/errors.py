@@ -6,6 +6,8 @@ command line can choose an exit code and Airflow can choose between failing at o
 
 from __future__ import annotations
 
+import errno
+
 
 class LeadScoringError(Exception):
     """Base class. ``exit_code`` is what the command line exits with."""
@@ -33,3 +35,31 @@ class Transient(LeadScoringError):
 
 class NotFound(BadInput):
     """The named file, table, version or run does not exist."""
+
+
+class Exhausted(Transient):
+    """Memory or disk ran out. The input is not to blame; with more room, or less beside it, the same work passes."""
+
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def exhausted(error: BaseException) -> Exhausted | None:
+    """What an error of Python, Arrow, DuckDB or XGBoost means if it is about memory or disk; None if it is not."""
+    text = " ".join(str(error).split())
+    kind = type(error).__name__
+    if (isinstance(error, OSError) and error.errno in NO_SPACE) or "No space left on device" in text:
+        where = getattr(error, "filename", None)
+        return Exhausted(
+            f"the disk is full{f' ({where})' if where else ''}; free space (`lead-scoring tidy` removes what nobody "
+            "needs any more), or put storage.runs, warehouse.folder or TMPDIR on a larger disk"
+        )
+    if kind == "OutOfMemoryException" or "Out of Memory Error" in text:
+        return Exhausted(
+            f"a query ran out of memory ({text[:150]}); raise warehouse.memory_limit_mb, or lower warehouse.threads"
+        )
+    if isinstance(error, MemoryError) or "bad_alloc" in text or "bad allocation" in text:
+        return Exhausted(
+            "memory ran out; give the task more, or lower warehouse.memory_limit_mb and features.rows_per_shard"
+        )
+    return None

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lead_scoring.errors import Conflict, LeadScoringError, NotFound
+from lead_scoring.errors import Conflict, LeadScoringError, NotFound, exhausted
 
 if TYPE_CHECKING:
     from lead_scoring.storage import ObjectStore
@@ -182,6 +182,8 @@ def run_stage(
             if (winner := _made_from(runs, stage, key, inputs)) is not None:
                 return winner
             raise
+        except Exception as error:
+            raise exhausted(error) or error from error
         files = {}
         for logical, path in output.files.items():
             name = f"{attempt}/{logical}"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lead_scoring.catalog import Catalog
+from lead_scoring.catalog import Catalog, FeatureSet
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
 from lead_scoring.features import load_source
 from lead_scoring.lead_ids import complete_id
@@ -248,3 +248,15 @@ def test_the_vendors_own_tables_give_the_same_undated_features(
     assert rows[0]["current_firm_tenure_months"] == 57
     assert rows[0]["firm_aum_pit"] == 100.0
     assert rows[0]["aum_growth_since_jan2024_pct"] == 100.0
+
+
+def test_a_feature_that_the_sql_does_not_compute_is_named(
+    build: Any, warehouse: EmbeddedWarehouse, tmp_path: Path, phase6: FeatureSet
+) -> None:
+    load_source(warehouse, write(tmp_path / "s", world()))
+    brought = replace(phase6.features[0], name="nps_score", column="nps_score")
+    wider = replace(phase6, name="own", features=(*phase6.features, brought))
+    with pytest.raises(
+        BadInput, match="feature set 'own' has .'nps_score'., which include/sql/lead_features/query.sql"
+    ):
+        build(warehouse, feature_set=wider)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.bench._faults import Outcome, attempt, count_boundaries, with_file_size_limit, without_rights
-from lead_scoring.errors import BadInput, Transient
+from lead_scoring.errors import BadInput, Exhausted, Transient
 from lead_scoring.storage import open_store
 from lead_scoring.storage.local import LEFT_OVER_SECONDS, LOCK_FILE, PRIVATE_FOLDER
 
@@ -76,7 +76,7 @@ def test_a_kill_at_any_write_boundary_leaves_the_old_or_the_new_state(
 
 @pytest.mark.parametrize(("work", "after"), WORKS)
 @pytest.mark.parametrize(
-    ("error", "kind"), [(errno.ENOSPC, Transient), (errno.EROFS, BadInput), (errno.EIO, Transient)]
+    ("error", "kind"), [(errno.ENOSPC, Exhausted), (errno.EROFS, BadInput), (errno.EIO, Transient)]
 )
 def test_an_error_at_any_write_boundary_changes_nothing(
     folder: Path,

@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from lead_scoring.errors import LeadScoringError
+from lead_scoring.errors import LeadScoringError, exhausted
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,8 +24,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
     try:
+        options = parser().parse_args(arguments)
         return int(options.call(options) or 0)
     except LeadScoringError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -33,7 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output closed it, as `head` does
         sys.stderr.close()
         return 0
-    except OSError as error:
+    except (OSError, MemoryError) as error:
+        if ran_out := exhausted(error):
+            print(f"error: {ran_out}", file=sys.stderr)
+            return ran_out.exit_code
+        if isinstance(error, MemoryError):
+            raise
         print(f"error: {error.filename or 'file'}: {error.strerror or error}; check path and rights", file=sys.stderr)
         return 2
 

@@ -23,6 +23,7 @@ from lead_scoring.cli.common import (
     pipeline,
     private_pipeline,
     today,
+    whole,
 )
 from lead_scoring.errors import BadInput, CheckFailed
 
@@ -30,8 +31,10 @@ from lead_scoring.errors import BadInput, CheckFailed
 def add_commands(commands: Any) -> None:
     sample = add(commands, "sample", run_sample, "write synthetic raw tables as Parquet")
     sample.add_argument("--out", required=True, type=Path, metavar="DIR")
-    sample.add_argument("--leads", type=int, default=12_000, metavar="N", help="how many leads (default: %(default)s)")
-    sample.add_argument("--seed", type=int, default=7, metavar="S", help="(default: %(default)s)")
+    sample.add_argument(
+        "--leads", type=whole("leads", 1), default=12_000, metavar="N", help="how many leads (default: %(default)s)"
+    )
+    sample.add_argument("--seed", type=whole("seed"), default=7, metavar="S", help="(default: %(default)s)")
     sample.add_argument("--load", action="store_true", help="load them into the embedded warehouse as well")
 
     load = add(commands, "load", run_load, "load a folder of raw tables into the embedded warehouse")

@@ -25,6 +25,7 @@ from lead_scoring.cli.common import (
     private_pipeline,
     table,
     today,
+    whole,
 )
 from lead_scoring.errors import BadInput, CheckFailed
 
@@ -57,7 +58,9 @@ def add_commands(commands: Any) -> None:
     calibrate.add_argument("--selftest", action="store_true", help="simulate worlds whose answer is known")
     add_as_of(calibrate)
     add_models(calibrate)
-    calibrate.add_argument("--sets", type=int, default=100, help="with --selftest: sets in each (default: %(default)s)")
+    calibrate.add_argument(
+        "--sets", type=whole("sets", 1), default=100, help="with --selftest: sets in each (default: %(default)s)"
+    )
 
     release = add(commands, "release", run_release, "train, calibrate, version and register a model, like the DAG")
     release.add_argument("--features", required=True, metavar="F", help=f"feature table with labels: {TABLE_FORMS}")

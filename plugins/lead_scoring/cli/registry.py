@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lead_scoring.cli.common import actor, add, add_models, emit, group, lab, pairs, pipeline, table
+from lead_scoring.cli.common import actor, add, add_models, emit, group, lab, pairs, pipeline, table, whole
 from lead_scoring.errors import NotFound
 from lead_scoring.storage import ObjectStore
 from lead_scoring.storage.local import LocalStore
@@ -45,8 +45,10 @@ def add_commands(commands: Any) -> None:
 
     verify = add(commands, "verify", run_verify, "check every byte of a package against its manifest and the registry")
     verify.add_argument("version", metavar="V")
-    verify.add_argument("--fuzz", type=int, default=0, metavar="N", help="also try N damaged copies: none may load")
-    verify.add_argument("--seed", type=int, default=0, help="of the damage (default: %(default)s)")
+    verify.add_argument(
+        "--fuzz", type=whole("fuzz"), default=0, metavar="N", help="also try N damaged copies: none may load"
+    )
+    verify.add_argument("--seed", type=whole("seed"), default=0, help="of the damage (default: %(default)s)")
     add_models(verify)
 
 

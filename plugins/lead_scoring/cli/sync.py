@@ -21,6 +21,7 @@ from lead_scoring.cli.common import (
     pipeline,
     table,
     today,
+    whole,
 )
 from lead_scoring.errors import BadInput
 from lead_scoring.stage import run_key
@@ -43,7 +44,11 @@ def add_commands(commands: Any) -> None:
     add_maps(sync)
     sync.add_argument("--dry-run", action="store_true", help="show what would change and send nothing")
     sync.add_argument(
-        "--approve", type=int, default=0, metavar="N", help="send although N leads change bucket, as a dry run shows"
+        "--approve",
+        type=whole("approve"),
+        default=0,
+        metavar="N",
+        help="send although N leads change bucket, as a dry run shows",
     )
     sync.add_argument("--retry-parked", action="store_true", help="send again what the org refused for good")
     sync.add_argument(

@@ -154,6 +154,11 @@ def add_computed(sink: RowSink, table: pa.Table, feature_set: FeatureSet) -> Non
     """Check one batch of computed rows and hand it on."""
     texts = table.column("problems").to_pylist()
     problems = {place: text.rstrip("; ") for place, text in enumerate(texts) if text}
+    if missing := [name for name in feature_set.columns if name not in table.column_names]:
+        raise BadInput(
+            f"feature set {feature_set.name!r} has {missing}, which include/sql/lead_features/query.sql does not "
+            "compute; add them there, or bring a ready feature table (features=)"
+        )
     frame = table.select(feature_set.columns).to_pandas()
     table = with_clipped(table, frame, clip(frame, feature_set))
     # a row that could not be computed has no values: "is missing" for each of them would hide the reason

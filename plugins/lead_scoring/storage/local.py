@@ -23,14 +23,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from lead_scoring.errors import BadInput, Conflict, LeadScoringError, NotFound, Transient
+from lead_scoring.errors import NO_SPACE, BadInput, Conflict, Exhausted, LeadScoringError, NotFound, Transient
 from lead_scoring.storage import StoredObject
 from lead_scoring.storage.names import check_name
 
 LOCK_FILE = ".lock"
 PRIVATE_FOLDER = ".tmp"
 LEFT_OVER_SECONDS = 24 * 3600.0  # no upload takes a day, so an older private file belongs to a writer that was killed
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 LASTING = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
@@ -197,7 +196,7 @@ class LocalStore:
     def _failed(self, what: str, name: str, error: OSError) -> LeadScoringError:
         subject = f"cannot {what} {self.uri}/{name}: {error.strerror or error}"
         if error.errno in NO_SPACE:
-            return Transient(f"{subject}; nothing was changed: free space in {self.uri} and try again")
+            return Exhausted(f"{subject}; nothing was changed: free space in {self.uri} and try again")
         if error.errno in LASTING:
             return BadInput(f"{subject}; nothing was changed: check the folder's path, rights and mount")
         return Transient(f"{subject}; check the disk and try again")

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lead_scoring.errors import BadInput
+from lead_scoring.errors import BadInput, exhausted
 from lead_scoring.warehouse import PartitionInfo, SqlValue
 from lead_scoring.warehouse.partitions import PartitionFolder
 from lead_scoring.warehouse.shards import ShardWriter
@@ -85,13 +85,10 @@ class EmbeddedWarehouse:
             for table, paths in files.items():
                 connection.read_parquet([str(path) for path in paths], union_by_name=True).create_view(table)
             used = {name: value for name, value in (params or {}).items() if name in parameter_names(sql)}
-            try:
-                relation = connection.sql(text, params=used)
-                reader = relation.to_arrow_reader(_BATCH_ROWS)
-            except duckdb.Error as error:
-                raise BadInput(f"query failed on {sorted(files)}: {' '.join(str(error).split())[:300]}") from error
-            yield reader
+            yield connection.sql(text, params=used).to_arrow_reader(_BATCH_ROWS)
         except duckdb.Error as error:
+            if ran_out := exhausted(error):
+                raise ran_out from error
             raise BadInput(f"query failed on {sorted(files)}: {' '.join(str(error).split())[:300]}") from error
         finally:
             connection.close()
