@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lead_scoring.text import escape_markdown, shown
+from lead_scoring_airflow import answers
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -68,11 +69,15 @@ def task_failed(ti: RuntimeTaskInstance | TaskInstance, error: None | str | Base
     elsewhere Airflow has a text: a person set the state, or nothing was heard of the process."""
     if isinstance(error, BaseException):
         ti.xcom_push(key=XCOM_ERROR, value=reason_of(error))
-    elif error and "manually" in error:
-        from sqlalchemy.orm import object_session
+        return
+    from sqlalchemy.orm import object_session
 
-        if (session := object_session(ti)) is not None:
-            _put_task_note(session, ti, BY_PERSON)
+    if (session := object_session(ti)) is None:
+        log.error("task %s of run %s is in no session: what is known of its end is not kept", ti.task_id, ti.run_id)
+    elif error and "manually" in error:
+        _put_task_note(session, ti, BY_PERSON)
+    else:
+        answers.keep(session, ti)
 
 
 def run_ended(dag_run: DagRun) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
 from types import SimpleNamespace
 
@@ -86,7 +87,7 @@ def engine():
 def database(engine):
     from sqlalchemy.orm import Session
 
-    with Session(engine) as session:
+    with Session(engine, autoflush=False) as session:  # as Airflow's own
         yield Database(session)
 
 
@@ -210,3 +211,30 @@ def test_every_dag_is_one_whose_notes_are_kept(dags):
     from run_notes import DAG_PREFIX
 
     assert [dag_id for dag_id in dags if not dag_id.startswith(DAG_PREFIX)] == []
+
+
+ANSWER = {"id": "1", "name": "Ann"}
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_the_scheduler_keeps_an_answer_when_it_fails_the_try_that_asked(database, answered):
+    from airflow.models.hitl import HITLDetail
+    from airflow.models.task_state_store import TaskStateStoreModel
+    from sqlalchemy import select
+
+    from run_notes import RunNotes
+
+    ti = database.task("approve_release", "up_for_retry")
+    detail = HITLDetail(ti_id=ti.id, options=["Approve", "Reject"], subject="Release?", params={}, params_input={})
+    if answered:
+        detail.responded_at, detail.responded_by, detail.chosen_options = NOON, ANSWER, ["Approve"]
+    database.session.add(detail)
+    database.session.flush()
+    RunNotes().on_task_instance_failed(ti, "Executor reported that the task instance finished, but its state is queued")
+    query = select(TaskStateStoreModel).filter_by(run_id=database.run.run_id, task_id="approve_release")
+    kept = {row.key: json.loads(row.value) for row in database.session.scalars(query)}
+    event = {
+        "chosen_options": ["Approve"], "params_input": {}, "responded_at": NOON.isoformat(),
+        "responded_by_user": ANSWER, "timedout": False,
+    }  # fmt: skip
+    assert kept == ({"answer_before": {"try_number": 1, "event": event}} if answered else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 from types import SimpleNamespace
 
@@ -59,16 +60,24 @@ class Recorder:
         return call
 
 
+class StateStore(dict):
+    """What Airflow keeps of a task over its tries."""
+
+    def set(self, key, value) -> None:
+        self[key] = json.loads(json.dumps(value))
+
+
 @pytest.fixture
 def context():
     pushed = {}
     events = {asset: SimpleNamespace(extra={}) for asset in (LEAD_FEATURES, PRODUCTION_MODEL, LEAD_SCORES)}
     return {
         "ti": SimpleNamespace(
+            try_number=1,
             max_tries=3,
             xcom_push=lambda key, value: pushed.__setitem__(key, value),
-            xcom_pull=lambda task_ids, key: pushed[key],
         ),
+        "task_state_store": StateStore(),
         "pushed": pushed,
         "dag": SimpleNamespace(params={"as_of": None, "dry_run_sync": False}),
         "dag_run": SimpleNamespace(
@@ -246,7 +255,7 @@ def test_only_a_person_who_clears_the_sync_sends_again_what_the_org_refused(pipe
     context["ti"].max_tries = 5  # cleared after two tries
     operator.execute(context)
     assert [call[2]["retry_parked"] for call in recorder.calls[2:]] == [True, True]
-    context["pushed"]["asked"] = 2
+    context["task_state_store"].set("asked", 2)
     operator.execute_complete(context, answer("Approve", "Ann"))
     assert recorder.calls[-1][2]["retry_parked"] is True
 
@@ -290,6 +299,48 @@ def test_a_no_sends_nothing_and_is_one_line_in_xcom(pipeline, context, monkeypat
         operator.execute_complete(context, answer("Reject", by))
     assert context["pushed"]["error"].startswith(said)
     assert recorder.calls == []
+
+
+def answered_before(context, option, by, *, in_try=1):
+    """The person answered, and Airflow failed the try all the same."""
+    event = answer(option, by)
+    event["responded_at"] = event["responded_at"].isoformat()
+    context["task_state_store"].set("answer_before", {"try_number": in_try, "event": event})
+    context["ti"].try_number = 2
+
+
+def approval(**options):
+    hour = dt.timedelta(hours=1)
+    return ApproveReleaseOperator(
+        task_id="t", subject="Release?", body="?", require_approval="True", response_timeout=hour, retries=3, **options
+    )
+
+
+def test_an_answer_that_airflow_lost_is_taken_by_the_next_try_and_nobody_is_asked_twice(context):
+    answered_before(context, "Approve", "Ann")
+    assert approval().execute(context)["responded_by_user"]["name"] == "Ann"
+    answered_before(context, "Reject", "Ann")
+    with pytest.raises(CheckFailed, match="Ann said no to 'Release"):
+        approval().execute(context)
+
+
+def test_an_answer_to_an_earlier_question_is_not_taken_for_one_to_the_next(context, monkeypatch):
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    asked = []
+    monkeypatch.setattr(ApprovalOperator, "execute", lambda self, context: asked.append(self.subject))
+    answered_before(context, "Approve", "Ann")
+    context["ti"].try_number = 3
+    approval().execute(context)
+    assert asked == ["Release?"]
+
+
+def test_a_lost_yes_to_a_sync_holds_for_as_many_changes_as_were_shown_with_it(pipeline, context, monkeypatch):
+    recorder = pipeline(**{**PLAN, "needs_approval": True, "bucket_changes": {"Cold > Hot": 3}})
+    context["task_state_store"].set("asked", 2)
+    answered_before(context, "Approve", "Ann")
+    sync_operator(monkeypatch, recorder).execute(context)
+    assert recorder.calls[-1][2] == {"dry_run": False, "approved_changes": 2, "retry_parked": False}
 
 
 def test_a_rollback_restores_what_was_planned_and_a_retry_is_the_same_request(pipeline, context):

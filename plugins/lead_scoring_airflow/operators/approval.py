@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.exceptions import HITLRejectException
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
+from lead_scoring_airflow.answers import given
 from lead_scoring_airflow.operators.stage import reported_errors
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class RequiredApprovalOperator(ApprovalOperator):
         super().__init__(fail_on_reject=True, defaults=self.REJECT, response_timeout=response_timeout, **kwargs)
 
     def execute(self, context: Context) -> Any:
+        if (event := given(context)) is not None:
+            self.log.info("Answered already, in the try before this one: %s", event["chosen_options"])
+            return self.execute_complete(context, event)
         self.body = f"{self.body}\n\n{self._who_and_when(context)}"
         return super().execute(context)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from lead_scoring_airflow.answers import given
 from lead_scoring_airflow.links import SalesforceLink
 from lead_scoring_airflow.notes import linked, tell
 from lead_scoring_airflow.operators.approval import RequiredApprovalOperator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from lead_scoring.stage import Manifest
 
 
-XCOM_ASKED = "asked"  # what the person who approves was shown; Airflow keeps it while the task waits
+STATE_ASKED = "asked"  # how many changes the person who approves was shown; kept with the answer over the tries
 
 
 class SyncSalesforceOperator(RequiredApprovalOperator):
@@ -66,14 +67,15 @@ class SyncSalesforceOperator(RequiredApprovalOperator):
                 return plan.to_dict()
             if plan.figures["needs_approval"]:
                 self.body = _question(plan)
-                context["ti"].xcom_push(key=XCOM_ASKED, value=_bucket_changes(plan))
+                if given(context) is None:  # else it was asked before, with the changes of then
+                    context["task_state_store"].set(STATE_ASKED, _bucket_changes(plan))
                 return super().execute(context)
             return self._sync(context, pipeline, retry_parked=retry_parked).to_dict()
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         super().execute_complete(context, event)
         with reported_errors(context):
-            agreed = context["ti"].xcom_pull(task_ids=self.task_id, key=XCOM_ASKED)
+            agreed = context["task_state_store"].get(STATE_ASKED)
             return self._sync(
                 context, make_pipeline(), approved_changes=agreed, retry_parked=self.cleared(context)
             ).to_dict()
