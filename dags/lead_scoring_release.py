@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, TaskGroup
 
 from lead_scoring_airflow.defaults import (
     AS_OF,
@@ -97,28 +97,29 @@ with DAG(
         features="{{ params.features or '' }}",
         doc_md="Features as of a date, from the source tables or a ready table. Bad rows are set aside and counted.",
     )
-    trained = TrainModelOperator(
-        task_id="train_model",
-        features=features.output,
-        accept_findings=FINDINGS,
-        doc_md="Leak tripwire, then XGBoost beside a logistic and a constant baseline on a time-ordered split.",
-    )
-    calibrated = CalibrateModelOperator(
-        task_id="calibrate_model",
-        features=features.output,
-        trained=trained.output,
-        bucket_policy="{{ params.bucket_policy }}",
-        accept_findings=FINDINGS,
-        doc_md="The simplest calibrator that cross-fitting cannot tell from the best. See `models/calibrated/`.",
-    )
-    packaged = HashVersionOperator(
-        task_id="hash_version",
-        features=features.output,
-        trained=trained.output,
-        calibrated=calibrated.output,
-        accept_findings=FINDINGS,
-        doc_md="`v1-YYYYMMDD-<8 hex>` over the model's bytes and the as-of date; the same on every retry.",
-    )
+    with TaskGroup("model", prefix_group_id=False, tooltip="From features to a version in models/production"):
+        trained = TrainModelOperator(
+            task_id="train_model",
+            features=features.output,
+            accept_findings=FINDINGS,
+            doc_md="Leak tripwire, then XGBoost beside a logistic and a constant baseline on a time-ordered split.",
+        )
+        calibrated = CalibrateModelOperator(
+            task_id="calibrate_model",
+            features=features.output,
+            trained=trained.output,
+            bucket_policy="{{ params.bucket_policy }}",
+            accept_findings=FINDINGS,
+            doc_md="The simplest calibrator that cross-fitting cannot tell from the best. See `models/calibrated/`.",
+        )
+        packaged = HashVersionOperator(
+            task_id="hash_version",
+            features=features.output,
+            trained=trained.output,
+            calibrated=calibrated.output,
+            accept_findings=FINDINGS,
+            doc_md="`v1-YYYYMMDD-<8 hex>` over the model's bytes and the as-of date; the same on every retry.",
+        )
     approved = ApproveReleaseOperator(
         task_id="approve_release",
         require_approval="{{ params.require_approval }}",

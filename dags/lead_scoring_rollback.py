@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
+from lead_scoring.text import MAX_CHARACTERS, pattern
 from lead_scoring_airflow.defaults import DEFAULT_ARGS, approver_of
 from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
 from lead_scoring_airflow.operators.rollback_registry import PlanRollbackOperator, RollbackRegistryOperator
@@ -32,7 +33,8 @@ with DAG(
         "reason": Param(
             type="string",
             minLength=5,
-            maxLength=500,
+            maxLength=MAX_CHARACTERS,
+            pattern=pattern(),
             title="Reason",
             description="Why the present model must go. The registry's history carries it.",
         ),

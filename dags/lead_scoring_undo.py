@@ -18,6 +18,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param
 
 from lead_scoring_airflow.defaults import DEFAULT_ARGS, text_param
+from lead_scoring_airflow.delivery import SYNC_FIRST
 from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
 from lead_scoring_airflow.operators.undo_sync import PlanUndoOperator, UndoSyncOperator
 
@@ -62,6 +63,7 @@ with DAG(
         task_id="undo_sync",
         planned=planned.output,
         pool="salesforce",
+        priority_weight=SYNC_FIRST,
         doc_md="Puts the values back. `salesforce_sync_log` has it as the run `undo-KEY`. Skipped in a dry run.",
     )
 

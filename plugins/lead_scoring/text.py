@@ -22,12 +22,17 @@ _REFUSED = (
     r"\u0000-\u001f\u007f-\u009f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
     r"\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ue000-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
 )
-PATTERN = rf"^[^{_REFUSED}]{{0,{MAX_CHARACTERS}}}(?![\s\S])"
-"""The rule as a regular expression that Python and browsers read alike: for JSON schemas (``"pattern"``) and forms.
 
-It ends in a look-ahead and not in ``$``, which in Python lets one line break pass. Of the characters past U+FFFF, which
-the two languages write differently, :func:`one_line` refuses the invisible ones; so it is asked as well.
-"""
+
+def pattern(maximum: int = MAX_CHARACTERS, minimum: int = 0) -> str:
+    """The rule as a regular expression that Python and browsers read alike: for JSON schemas (``"pattern"``) and forms.
+
+    It ends in a look-ahead and not in ``$``, which in Python lets one line break pass. Of the characters past U+FFFF,
+    which the two languages write differently, :func:`one_line` refuses the invisible ones; so it is asked as well.
+    """
+    return rf"^[^{_REFUSED}]{{{minimum},{maximum}}}(?![\s\S])"
+
+
 _BAD = re.compile(rf"[{_REFUSED}\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U0010ffff]")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#&])")
 _MARKDOWN_START = re.compile(r"^(?:(?=[-+=:])|(\d+)(?=[.)]))")

@@ -9,6 +9,7 @@ from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule
 
 from lead_scoring.catalog import load_catalog
 from lead_scoring.settings import load_settings
+from lead_scoring.text import pattern
 
 OWNER = "lead-scoring"
 
@@ -42,6 +43,8 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": RETRY_POLICY,
     "execution_timeout": timedelta(hours=2),
+    "weight_rule": "absolute",  # else the first tasks of a run come before the last ones of another
+    "priority_weight": 1,
 }
 
 # The day (UTC) that a run belongs to. A run by hand, through REST or by an asset may have no logical date, or any.
@@ -65,12 +68,19 @@ AS_OF_PARAM = Param(
 
 
 def text_param(title: str, description: str, *, maximum: int = 500) -> Param:
-    """A line of text that may stay empty.
+    """A line of printable text that may stay empty.
 
     Empty is None and not "": Airflow's form takes an empty default text for a required field that nobody filled in,
     and keeps its Trigger button grey.
     """
-    return Param(None, type=["null", "string"], maxLength=maximum, title=title, description=description)
+    return Param(
+        None,
+        type=["null", "string"],
+        maxLength=maximum,
+        pattern=pattern(maximum),
+        title=title,
+        description=description,
+    )
 
 
 def dry_run_param() -> Param:

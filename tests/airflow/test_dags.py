@@ -130,7 +130,39 @@ def test_the_tasks_that_make_an_asset_say_so(dags):
     assert made == {
         "update_registry": ["production_model"],
         "publish_scores": ["lead_features", "lead_scores"],
+        "sync_salesforce": ["salesforce_leads"],
     }
+
+
+def test_the_asset_graph_leads_from_the_source_tables_to_salesforce(dags):
+    for dag_id in ("lead_scoring_release", "lead_scoring_daily"):
+        read = {task.task_id: [asset.name for asset in task.inlets] for task in dags[dag_id].tasks if task.inlets}
+        assert read == {
+            "materialize_features": ["leads", "employment_history", "firm_snapshots"],
+            "batch_score": ["production_model"],
+            "sync_salesforce": ["lead_scores"],
+        }
+
+
+def test_a_run_that_is_nearly_done_ends_before_another_begins(dags):
+    tasks = dags["lead_scoring_daily"].tasks
+    assert {task.weight_rule for task in tasks} == {"absolute"}
+    weights = {task.task_id: task.priority_weight for task in tasks}
+    assert sorted(weights, key=lambda task: -weights[task])[:2] == ["sync_salesforce", "publish_scores"]
+    assert set(weights.values()) == {1, 5, 10}
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "turned \u202e round", "x" * 501])
+def test_the_form_refuses_a_reason_that_is_not_one_printable_line(dags, text):
+    from airflow.sdk.exceptions import ParamValidationError
+
+    for dag_id, name in (
+        ("lead_scoring_release", "accept_findings"),
+        ("lead_scoring_rollback", "reason"),
+        ("lead_scoring_undo", "reason"),
+    ):
+        with pytest.raises(ParamValidationError):
+            dags[dag_id].params.get_param(name).resolve(text)
 
 
 def test_scoring_and_sync_have_pools_of_their_own(dags):

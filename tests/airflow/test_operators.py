@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.settings import load_settings
 from lead_scoring.stage import Manifest
-from lead_scoring_airflow.assets import LEAD_FEATURES, LEAD_SCORES, PRODUCTION_MODEL
+from lead_scoring_airflow.assets import LEAD_FEATURES, LEAD_SCORES, PRODUCTION_MODEL, SALESFORCE_LEADS
 from lead_scoring_airflow.operators import stage as stage_module
 from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
 from lead_scoring_airflow.operators.batch_score import BatchScoreOperator
@@ -70,7 +70,8 @@ class StateStore(dict):
 @pytest.fixture
 def context():
     pushed = {}
-    events = {asset: SimpleNamespace(extra={}) for asset in (LEAD_FEATURES, PRODUCTION_MODEL, LEAD_SCORES)}
+    made_assets = (LEAD_FEATURES, PRODUCTION_MODEL, LEAD_SCORES, SALESFORCE_LEADS)
+    events = {asset: SimpleNamespace(extra={}) for asset in made_assets}
     return {
         "ti": SimpleNamespace(
             try_number=1,
@@ -79,6 +80,7 @@ def context():
         ),
         "task_state_store": StateStore(),
         "pushed": pushed,
+        "params": {"as_of": "2024-12-21", "dry_run_sync": False, "features": None},
         "dag": SimpleNamespace(params={"as_of": None, "dry_run_sync": False}),
         "dag_run": SimpleNamespace(
             dag_id="lead_scoring_release",
@@ -242,6 +244,7 @@ def test_sync_looks_first_and_then_sends(pipeline, context, monkeypatch):
     assert [call[2]["dry_run"] for call in recorder.calls] == [True, False]
     assert recorder.calls[-1][2] == {"dry_run": False, "approved_changes": 0, "retry_parked": False}
     assert operator.operator_extra_links[0].get_link(operator, ti_key=None) == "https://org/leads"
+    assert context["outlet_events"][SALESFORCE_LEADS].extra["accepted"] == 3
     assert context["pushed"]["note"] == [
         "4 sent to [Salesforce](https://org/leads): 3 accepted, 1 rejected (sync 20241221-00000000)"
     ]
@@ -479,6 +482,14 @@ def test_a_trigger_parameter_that_the_dag_does_not_have_stops_the_run(pipeline, 
     context["dag_run"].conf = {"dry_run": True}
     with pytest.raises(BadInput, match="'dry_run' is unknown; this DAG has as_of, dry_run_sync"):
         TrainModelOperator(task_id="t", features=FEATURES).execute(context)
+    assert recorder.calls == []
+
+
+def test_a_text_that_is_not_one_line_stops_the_first_task_whatever_task_reads_it(pipeline, context):
+    recorder = pipeline()
+    context["params"]["accept_findings"] = "harmless\u2028**approved**"
+    with pytest.raises(BadInput, match="accept_findings has the character U\\+2028"):
+        MaterializeFeaturesOperator(task_id="t", run_day="2024-12-21").execute(context)
     assert recorder.calls == []
 
 

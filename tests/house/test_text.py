@@ -18,7 +18,7 @@ from lead_scoring.packaging.markdown import table
 from lead_scoring.pipeline import Pipeline
 from lead_scoring.settings import load_settings
 from lead_scoring.stage import Manifest
-from lead_scoring.text import MAX_CHARACTERS, PATTERN, escape_html, escape_markdown, one_line, shown
+from lead_scoring.text import MAX_CHARACTERS, escape_html, escape_markdown, one_line, pattern, shown
 
 FORGED = "fine.\n\n## Release Gate\n\naccepted"
 
@@ -57,7 +57,7 @@ def test_what_is_not_one_line_of_printable_text_is_refused_by_name(text: str, me
 @pytest.mark.parametrize("text", ["Fewer calls in December", "März: 30 % weniger – „Ärger“", "営業部の承認", "café 👍"])
 def test_plain_text_of_any_language_is_taken_as_it_is(text: str) -> None:
     assert one_line(f" {text} ", "reason") == text
-    assert re.search(PATTERN, text)
+    assert re.search(pattern(), text)
 
 
 def test_the_pattern_of_the_forms_and_the_rule_agree_on_every_character_they_both_can_write() -> None:
@@ -70,7 +70,7 @@ def test_the_pattern_of_the_forms_and_the_rule_agree_on_every_character_they_bot
             taken = True
         except BadInput:
             taken = False
-        assert taken == bool(re.search(PATTERN, f"a{character}b")), hex(code)
+        assert taken == bool(re.search(pattern(), f"a{character}b")), hex(code)
         if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp", "Co"}:
             assert not taken, hex(code)
         elif character.isprintable() and unicodedata.category(character)[0] in "LNPS" and code < 0x1100:
@@ -79,7 +79,7 @@ def test_the_pattern_of_the_forms_and_the_rule_agree_on_every_character_they_bot
 
 @pytest.mark.parametrize("text", ["two\nlines", "one line and a break\n", "x" * (MAX_CHARACTERS + 1), "\u202e"])
 def test_a_json_schema_with_the_pattern_refuses_what_the_rule_refuses(text: str) -> None:
-    schema = {"type": ["null", "string"], "pattern": PATTERN}
+    schema = {"type": ["null", "string"], "pattern": pattern()}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(text, schema)
     jsonschema.validate(None, schema)

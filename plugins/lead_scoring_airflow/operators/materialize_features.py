@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from lead_scoring_airflow.assets import SOURCES
 from lead_scoring_airflow.operators.stage import StageOperator, as_bool
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class MaterializeFeaturesOperator(StageOperator):
         scorable_only: bool | str = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(inlets=[*SOURCES], **kwargs)
         self.as_of = as_of
         self.run_day = run_day
         self.feature_set = feature_set

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lead_scoring.pipeline import Pipeline
     from lead_scoring.stage import Manifest
 
+LONGEST_TEXT = 1000  # characters of a text parameter: a path
 log = logging.getLogger(__name__)
 
 
@@ -28,7 +29,7 @@ class StageOperator(BaseOperator):
     key ``error``, so that a person need not search the log. What the run's note says of it is :meth:`told`.
 
     :raises BadInput: the run was triggered with a parameter that its DAG does not have: a misspelt ``dry_run_sync``
-        must not send anything.
+        must not send anything; or one that is not a line of printable text.
     """
 
     ui_color = "#e8eef7"
@@ -43,7 +44,7 @@ class StageOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         with reported_errors(context):
-            _refuse_unknown_params(context)
+            _refuse_wrong_params(context)
             manifest = self.stage(make_pipeline(), context)
             if phrases := self.told(manifest):
                 tell(context["ti"], phrases)
@@ -75,7 +76,14 @@ class reported_errors:  # noqa: N801 - reads as a statement
         self.context["ti"].xcom_push(key=XCOM_ERROR, value=message)
 
 
-def _refuse_unknown_params(context: Context) -> None:
+def _refuse_wrong_params(context: Context) -> None:
+    """The form checks texts by a pattern; a run from elsewhere, or with a character that a pattern cannot name, is
+    refused by its first task and not only by the one that reads the text."""
+    from lead_scoring.text import one_line
+
+    for name, value in context["params"].items():
+        if isinstance(value, str):
+            one_line(value, name, maximum=LONGEST_TEXT)
     known = context["dag"].params
     if unknown := sorted(set(context["dag_run"].conf or {}) - set(known)):
         from lead_scoring.errors import BadInput

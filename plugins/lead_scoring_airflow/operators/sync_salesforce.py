@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from lead_scoring_airflow.answers import given
+from lead_scoring_airflow.assets import LEAD_SCORES, SALESFORCE_LEADS
 from lead_scoring_airflow.links import SalesforceLink
 from lead_scoring_airflow.notes import linked, tell
 from lead_scoring_airflow.operators.approval import RequiredApprovalOperator
-from lead_scoring_airflow.operators.stage import as_bool, make_pipeline, manifest, reported_errors
+from lead_scoring_airflow.operators.stage import as_bool, emit, make_pipeline, manifest, reported_errors
 from lead_scoring_airflow.salesforce_org import org
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class SyncSalesforceOperator(RequiredApprovalOperator):
         super().__init__(
             subject="Many leads would change their bucket in Salesforce",
             response_timeout=response_timeout,
+            inlets=[LEAD_SCORES],
+            outlets=[SALESFORCE_LEADS],
             **kwargs,
         )
         self.features = features
@@ -101,6 +104,7 @@ class SyncSalesforceOperator(RequiredApprovalOperator):
         )
         self.log.info("sync%s %s: %s", " (dry run)" if dry_run else "", made.key, dict(made.counts))
         tell(context["ti"], (_told(made, self.salesforce_url),))
+        emit(context, SALESFORCE_LEADS, as_of=made.as_of, sync=made.key, dry_run=dry_run, **made.counts)
         return made
 
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lead_scoring_airflow.assets import SALESFORCE_LEADS
 from lead_scoring_airflow.links import SalesforceLink
 from lead_scoring_airflow.notes import linked
 from lead_scoring_airflow.operators.approval import XCOM_QUESTION
-from lead_scoring_airflow.operators.stage import StageOperator, manifest
+from lead_scoring_airflow.operators.stage import StageOperator, emit, manifest
 from lead_scoring_airflow.salesforce_org import org
 
 if TYPE_CHECKING:
@@ -81,11 +82,13 @@ class UndoSyncOperator(UndoOperator):
     dry_run = False
 
     def __init__(self, *, planned: Mapping[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(outlets=[SALESFORCE_LEADS], **kwargs)
         self.planned = planned
 
-    def stage(self, pipeline: Pipeline, context: Context) -> Manifest:  # noqa: ARG002
-        return self.undo(pipeline, manifest(self.planned).key)
+    def stage(self, pipeline: Pipeline, context: Context) -> Manifest:
+        undone = self.undo(pipeline, manifest(self.planned).key)
+        emit(context, SALESFORCE_LEADS, undo_of=undone.key, **undone.counts)
+        return undone
 
 
 def undo_question(planned: Manifest, reason: str) -> str:
