@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -41,8 +42,9 @@ def prepare(features: str) -> None:
         return
     sample = laptop.state_folder() / "sample"
     write_sample(sample)
+    lines = Pipeline(load_settings())
     try:
-        rows = Pipeline(load_settings()).load_source(sample)
+        rows = lines.load_source(sample)
     except BadInput as error:
         own = "to score your own tables: `make up`, then trigger lead_scoring_release (docs/own-data.md)"
         raise laptop.StackError(f"{error}; {own}") from error
@@ -93,16 +95,19 @@ def run(options: argparse.Namespace) -> int:
             print("Nothing half was published. After the mend, run `make demo` again.", file=sys.stderr)
             print("`make clean` starts over: it forgets this laptop's data and models.", file=sys.stderr)
             return 1
-        print_summary(client, DAG_ID, run_id, models=laptop.models_folder())
+        print_summary(client, DAG_ID, run_id, models=laptop.models_folder(), org=stack.org)
     finally:
         if not kept:
             laptop.down()
     print(f"\nDone in {time.monotonic() - began:.0f} s.", end=" ")
-    print(
-        f"The stack is still up: {stack.airflow}"
-        if kept
-        else "Everything that was started is stopped. `make up` keeps it running and prints the address of the UI."
-    )
+    if kept:
+        print("The stack is still up:")
+        print(f"  the run {stack.airflow}/dags/{DAG_ID}/runs/{quote(run_id)}")
+        print(f"  the leads, best first {stack.org}")
+        print(f"  the model cards {stack.cards}/models/production/")
+    else:
+        print("Everything that was started is stopped.")
+        print("To click through it: `make up` prints the addresses of the run, of the leads and of the model card.")
     return 0
 
 

@@ -123,7 +123,7 @@ def environment(airflow: str, org: str, cards: str) -> dict[str, str]:
         "LEAD_SCORING__WAREHOUSE__FOLDER": str(state_folder() / "warehouse"),
         "LEAD_SCORING__SALESFORCE__ENDPOINT": org,
         "LEAD_SCORING__SALESFORCE__WAIT_SECONDS": "0.2",
-        "LEAD_SCORING__STORAGE__MODELS_URL": f"{cards}/models",
+        "LEAD_SCORING__STORAGE__MODELS_URL": f"{cards}/models" if cards else "",
         "AIRFLOW_HOME": str(airflow_home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(HOME / "plugins"),

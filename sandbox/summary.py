@@ -9,14 +9,36 @@ from rich.console import Console
 from rich.table import Table
 
 from sandbox.airflow_client import AirflowClient
+from sandbox.call_list import best_leads, print_call_list
+from sandbox.stack import state_folder
 
 TASKS = (
     "materialize_features", "train_model", "calibrate_model", "hash_version", "update_registry", "publish_scores",
     "sync_salesforce",
 )  # fmt: skip
 
+PLAIN = {
+    "baseline_rate": "conversion rate, all leads",
+    "test_auc_pr": "AUC-PR",
+    "test_auc_roc": "AUC-ROC",
+    "top_decile_lift": "lift of the best tenth",
+    "top_decile_rate": "conversion rate, best tenth",
+    "leads": "leads with a score",
+    "unchanged": "the org has the score already",
+    "parked": "refused earlier today",
+    "closed": "converted, deleted or unknown leads",
+    "changed": "new or changed scores",
+    "sent": "sent, by this run and its earlier tries",
+    "sent_now": "sent just now",
+    "accepted": "taken by Salesforce",
+    "set_aside": "cannot be sent",
+    "rejected": "refused by Salesforce",
+    "exhausted": "refused for a passing reason",
+    "unprocessed": "not reached by Salesforce",
+}
 
-def print_summary(client: AirflowClient, dag_id: str, run_id: str, *, models: Path) -> None:
+
+def print_summary(client: AirflowClient, dag_id: str, run_id: str, *, models: Path, org: str) -> None:
     made = {task: client.xcom(dag_id, run_id, task) for task in TASKS}
     console = Console(highlight=False, width=110)
     release = made["update_registry"]["figures"]
@@ -33,7 +55,8 @@ def print_summary(client: AirflowClient, dag_id: str, run_id: str, *, models: Pa
     _calibration(console, made["calibrate_model"]["figures"])
     _buckets(console, made["publish_scores"], made["calibrate_model"]["figures"])
     _sync(console, made["sync_salesforce"])
-    _files(console, models)
+    _files(console, models, release["version"])
+    print_call_list(console, best_leads(org))
 
 
 def _performance(console: Console, figures: dict[str, Any]) -> None:
@@ -41,7 +64,7 @@ def _performance(console: Console, figures: dict[str, Any]) -> None:
     console.print(f"\nFigures ({figures['how']}; {figures['split']['note']}):")
     table = Table()
     for name in performance:
-        table.add_column(name)
+        table.add_column(PLAIN.get(name, name))
     table.add_row(*(_number(value) for value in performance.values()))
     console.print(table)
 
@@ -89,30 +112,23 @@ def _sync(console: Console, synced: dict[str, Any]) -> None:
     counts, figures = synced["counts"], synced["figures"]
     reason = figures.get("dry_run_reason")
     console.print(f"\nSalesforce, {f'dry run: {reason}' if reason else 'through Bulk API 2.0'}:")
-    console.print(
-        "  " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if name != "sent_now")
-    )
-    if not reason:
-        console.print(f"  {counts['sent_now']:,} sent by this run; the counts are of all runs over the same scores")
+    table = Table(show_header=False)
+    table.add_column("what")
+    table.add_column("leads", justify="right")
+    for name, count in counts.items():
+        if count or name in ("leads", "sent_now"):
+            table.add_row(PLAIN.get(name, name), f"{count:,}")
+    console.print(table)
     for message, count in figures.get("messages", {}).items():
         console.print(f"  {count:,} not taken: {message}")
 
 
-def _files(console: Console, models: Path) -> None:
-    """Every file, but the function's own copies of the library as one line a folder."""
-    console.print("Files:")
-    folded: dict[str, int] = {}
-    for path in sorted(item for item in models.rglob("*") if item.is_file()):
-        name = path.relative_to(models)
-        if any(part.startswith(".") for part in name.parts):
-            continue
-        if len(name.parts) > 2 and name.parts[0] == "production":
-            top = "/".join(name.parts[:2])
-            folded[top] = folded.get(top, 0) + 1
-            continue
-        console.print(f"  {models.name}/{name}  {path.stat().st_size:,} bytes", soft_wrap=True)
-    for top, count in folded.items():
-        console.print(f"  {models.name}/{top}/  {count} files of the HTTP function", soft_wrap=True)
+def _files(console: Console, models: Path, version: str) -> None:
+    """Where the run's files are; docs/laptop.md says what each folder is."""
+    count = sum(path.is_file() for path in models.rglob("*"))
+    console.print("\nFiles (docs/laptop.md explains both folders):")
+    console.print(f"  {models}: {count} files; the model card is production/model_card_{version}.md", soft_wrap=True)
+    console.print(f"  {state_folder()}: raw tables, features and scores, the org, Airflow and its logs", soft_wrap=True)
 
 
 def _number(value: Any) -> str:

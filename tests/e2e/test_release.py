@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from lead_scoring.warehouse.embedded import EmbeddedWarehouse
 from sandbox import stack
 from sandbox.airflow_client import AirflowClient
+from sandbox.call_list import best_leads
 from tests.laptop import AS_OF, standing_laptop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
@@ -163,3 +165,13 @@ def test_the_package_scores_one_lead_as_in_the_document(laptop, client, released
     result = json.loads(done.stdout)
     assert {"lead_score", "score_bucket", "action_recommended", "model_version", "uncalibrated_score"} <= set(result)
     assert 0.0 < result["lead_score"] < 1.0
+
+
+def test_the_call_list_of_the_org_is_that_of_the_scores(laptop, released):
+    leads = best_leads(laptop.org)
+    rows = EmbeddedWarehouse(stack.state_folder() / "warehouse").query(
+        "SELECT lead_id, score_bucket FROM lead_scores ORDER BY as_of DESC, rank LIMIT 10"
+    )
+    assert [(lead["Id"], lead["Lead_Score_Bucket__c"]) for lead in leads] == [
+        (row["lead_id"], row["score_bucket"]) for row in rows.to_pylist()
+    ]
