@@ -8,6 +8,7 @@ import getpass
 import importlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from lead_scoring.errors import BadInput
 if TYPE_CHECKING:
     from lead_scoring.pipeline import Pipeline
 
+NO_TERMINAL_WIDTH = 10_000
 SALESFORCE_LOGIN = "LEAD_SCORING_SALESFORCE_LOGIN"
 
 TABLE_FORMS = "Parquet, CSV or JSON lines, a folder of them, gs://..., or a warehouse table"
@@ -166,16 +168,22 @@ def emit(options: argparse.Namespace, data: Any, human: Callable[[], None]) -> N
 
 
 def table(rows: Iterable[Sequence[Any]], header: Sequence[str]) -> None:
-    """Aligned columns; numbers to the right."""
+    """Aligned columns; numbers to the right. A terminal folds long cells; the lines of a file or a pipe are whole."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     cells = [[_text(value) for value in row] for row in rows]
-    widths = [max(len(line[column]) for line in [list(header), *cells]) for column in range(len(header))]
-    numeric = [bool(cells) and all(_is_number(line[column]) for line in cells) for column in range(len(header))]
-    for line in [list(header), *cells]:
-        parts = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
-        ]
-        print("  ".join(parts).rstrip())
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column, name in enumerate(header):
+        numeric = bool(cells) and all(_is_number(line[column]) for line in cells)
+        made.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for line in cells:
+        made.add_row(*map(Text, line))  # Text: what is in the data is never read as markup
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH)
+    with console.capture() as drawn:
+        console.print(made)
+    print("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
 def pairs(data: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lead_scoring.cli.common import actor, add, add_models, emit, group, lab, pairs, pipeline, table, whole
+from lead_scoring.cli.reports import show_entry
 from lead_scoring.errors import NotFound
 from lead_scoring.storage import ObjectStore
 from lead_scoring.storage.local import LocalStore
@@ -77,7 +78,7 @@ def run_list(options: argparse.Namespace) -> None:
 
 def run_show(options: argparse.Namespace) -> None:
     entry = pipeline(options).registry.show(options.version)
-    emit(options, entry, lambda: pairs(entry))
+    emit(options, entry, lambda: show_entry(entry))
 
 
 def run_history(options: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ from lead_scoring.cli.common import (
     pipeline,
     today,
 )
+from lead_scoring.cli.reports import show_why, show_why_all
 from lead_scoring.errors import BadInput, CheckFailed
 
 
@@ -82,16 +83,7 @@ def run_why(options: argparse.Namespace) -> None:
         report = lines.why(options.lead_id, on, org(lines) if asked else None)
     else:
         raise BadInput("why needs a LEAD_ID, or --all with --run KEY")
-    emit(options, report, lambda: _show(report))
+    emit(options, report, lambda: show_why_all(report) if options.all else show_why(report))
     differences = report.get("differences") or report.get("different")
     if differences:
         raise CheckFailed(f"the recomputed score differs: {differences}; see the report above")
-
-
-def _show(report: dict[str, Any]) -> None:
-    for part, value in report.items():
-        if isinstance(value, dict):
-            print(f"{part}:")
-            pairs({f"  {name}": item for name, item in value.items()})
-        else:
-            pairs({part: value})

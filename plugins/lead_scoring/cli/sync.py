@@ -23,6 +23,7 @@ from lead_scoring.cli.common import (
     today,
     whole,
 )
+from lead_scoring.cli.reports import show_sync, show_undo
 from lead_scoring.errors import BadInput
 from lead_scoring.stage import run_key
 
@@ -82,6 +83,7 @@ def run_sync(options: argparse.Namespace) -> None:
         if not options.run:
             raise BadInput("sync undo needs --run KEY; `lead-scoring sync status` lists the runs")
         report = lines.sync_undo(options.run, org(lines), dry_run=options.dry_run)
+        emit(options, report, lambda: show_undo(report))
     else:
         if not options.scores:
             raise BadInput("sync needs --scores FILE; `lead-scoring score --batch IN --out FILE` writes one")
@@ -102,7 +104,7 @@ def run_sync(options: argparse.Namespace) -> None:
             )
         report["figures"]["maps"] = maps
         report["figures"]["run_key"] = key
-    emit(options, report, lambda: pairs(report))
+        emit(options, report, lambda: show_sync(report))
 
 
 def run_metadata(options: argparse.Namespace) -> None:
