@@ -111,17 +111,17 @@ def _path(library: Path, module: str) -> Path | None:
 
 
 def _queries(texts: set[str], sql_folder: Path) -> Iterator[tuple[str, Path]]:
-    """The queries that are named in ``texts``, with their views and schemas."""
-    folders = {path.parent.name: path.parent for path in sql_folder.glob("*/query.sql")}
-    waiting, seen = [name for name in sorted(texts) if name in folders], set()
+    """The folders of ``include/sql`` that are named in ``texts``: queries with their views, tables and their likes."""
+    folders = {path.name: path for path in sql_folder.glob("*/")}
+    waiting = [path for name in sorted(texts & set(folders)) for path in folders[name].glob("*.*")]
+    seen: set[Path] = set()
     while waiting:
-        name = waiting.pop()
-        if name in seen:
+        path = waiting.pop()
+        if path in seen:
             continue
-        seen.add(name)
-        for path in sorted(folders[name].iterdir()):
-            yield f"sql/{name}/{path.name}", path
-        text = (folders[name] / "query.sql").read_text(encoding="utf-8")
-        waiting += [
-            other for other in folders if other in text
-        ]  # a view, or a word in a comment: one too many is harmless
+        seen.add(path)
+        yield f"sql/{path.parent.name}/{path.name}", path
+        text = path.read_text(encoding="utf-8")
+        for name in folders:
+            if name in text:  # a view, or a word in a comment: one too many is harmless
+                waiting += folders[name].glob("*.*" if path.suffix == ".sql" else "*.yaml")

@@ -14,8 +14,10 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from google.cloud import bigquery
 from zetasql.api import Analyzer, CatalogBuilder, PreparedQuery, TableBuilder
 from zetasql.types import AnalyzerOptions, LanguageOptions, TypeKind, ZetaSQLBuiltinFunctionOptions
 
@@ -24,9 +26,10 @@ from lead_scoring.features.sources import SOURCE_TABLES
 from lead_scoring.lead_ids import complete_id
 from lead_scoring.settings import load_settings
 from lead_scoring.warehouse.definitions import table_definitions
-from lead_scoring.warehouse.embedded import bigquery_type
 from lead_scoring.warehouse.sql import lint, load_sql, parameter_names, table_names, to_duckdb
+from lead_scoring.warehouse.types import arrow_schema, bigquery_type
 from tests.features.history_oracle import Lead, Record, Snapshot, World
+from tests.warehouse.test_bigquery import Client, Job, Rows, engine
 
 pytestmark = pytest.mark.slow
 
@@ -271,3 +274,79 @@ def test_a_misspelt_column_is_refused_by_the_analyzer(tmp_path: Path) -> None:
     )
     with pytest.raises(Exception, match="leed_id"):
         Analyzer(analyzer, catalog).analyze_statement("SELECT leed_id FROM leads")
+
+
+class Analysed(Client):
+    """A BigQuery that Google's analyzer stands for: it refuses what BigQuery would, and names its columns as it would.
+
+    Tables are those that schema.yaml defines, and the staging table of a load.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.statements: list[str] = []
+        self.added: dict[str, dict[str, str]] = {}  # columns that a table got later
+
+    def columns_of(self, address: str) -> dict[str, str]:
+        name = address.rpartition(".")[2].partition("__staging_")[0]
+        if name in TABLES:
+            columns = TABLES[name].with_features(["days_in_gap"] if "__staging_" in address else [])
+            return columns | self.added.get(address, {})
+        return {"as_of": "DATE", "x": "FLOAT64"}
+
+    def table(self, address: str) -> Any:
+        kinds = self.columns_of(address)
+        schema = [bigquery.SchemaField(column, kind) for column, kind in kinds.items()]
+        return type("Table", (), {"expires": None, "schema": schema, "table_type": "VIEW"})()
+
+    def query(self, sql: str, job_config: Any, timeout: float) -> Job:
+        super().query(sql, job_config, timeout)
+        given = {item.name: item.value for item in job_config.query_parameters}
+        kinds = {item.name: item.type_ for item in job_config.query_parameters}
+        for name in given:
+            sql = re.sub(rf"@{name}\b", literal(kinds[name], given[name]), sql)
+        answer: dict[str, Any] = {}
+        for statement in filter(None, (part.strip() for part in sql.split(";"))):
+            self.statements.append(statement)
+            answer = self.analyse(statement)
+        return Job(Rows([answer]))
+
+    def analyse(self, statement: str) -> dict[str, Any]:
+        """A row with the columns that the statement gives."""
+        analyzer, language = options()
+        builder = CatalogBuilder("c")
+        for address in set(re.findall(r"`(p\.d\.\w+)`", statement)):
+            table = TableBuilder(address)
+            for column, kind in self.columns_of(address).items():
+                table = table.add_column(column, getattr(TypeKind, f"TYPE_{'DOUBLE' if kind == 'FLOAT64' else kind}"))
+            builder = builder.add_table(table.build())
+        catalog = builder.with_builtin_functions(ZetaSQLBuiltinFunctionOptions(language_options=language)).build()
+        found = Analyzer(analyzer, catalog).analyze_statement(statement)
+        if "ALTER TABLE" in statement:
+            (address,) = re.findall(r"`(p\.d\.\w+)`", statement)
+            self.added[address] = dict(re.findall(r"IF NOT EXISTS `(\w+)` (\w+)", statement))
+        return {item.name: 1 for item in getattr(found, "output_column_list", None) or []}
+
+
+def test_every_statement_of_the_warehouse_itself_is_bigquery(tmp_path: Path) -> None:
+    client = Analysed()
+    warehouse = engine(client)
+    row = tmp_path / "row.parquet"
+    keys = {"as_of": "2024-12-21", "run_key": "20241221-0123456789abcdef"}
+    written = {name: keys[item.partition] for name, item in TABLES.items()}
+    for table, partition in {**written, "of_nobody": "2024-12-21", "leads": "all"}.items():
+        columns = client.columns_of(f"p.d.{table}__staging_0")
+        pq.write_table(arrow_schema(columns).empty_table(), row)
+        info = warehouse.replace_partition(table, partition, [row])
+        assert (info.table, info.partition, info.rows) == (table, partition, 1)
+        assert warehouse.drop_partition(table, partition) == info
+        assert warehouse.partition(table, partition) == info
+    assert warehouse.partitions("lead_scores") == [1]
+    assert len(warehouse.fingerprint(["lead_scores"])) == 16
+    kinds = {re.sub(r"--.*\n", "", statement).split()[0] for statement in client.statements}
+    assert kinds == {"ALTER", "BEGIN", "COMMIT", "CREATE", "DELETE", "INSERT", "SELECT"}
+
+
+def test_the_analyzer_would_refuse_a_statement_with_a_slip(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="asof"):
+        Analysed().analyse("DELETE FROM `p.d.lead_scores` WHERE asof = DATE '2024-12-21'")

@@ -57,13 +57,14 @@ def content(library: Path, sql: Path, stage: str) -> dict[str, bytes]:
     [
         ("training/split.py", {"train_model"}),
         ("calibration/selection.py", {"calibrate_model"}),
-        ("model/calibrators/beta.py", {"calibrate_model", "package", "batch_score", "publish_scores"}),
+        ("model/calibrators/beta.py", {"calibrate_model", "package", "batch_score"}),
         ("packaging/card.py", {"package"}),
         ("cli/models.py", set()),
         ("scoring/why.py", set()),
         ("salesforce/diff.py", set()),
         ("stage.py", set(STAGES)),
         ("sql/lead_scores_audit/query.sql", {"publish_scores"}),
+        ("sql/lead_scores/schema.yaml", {"batch_score", "publish_scores"}),  # defines lead_scores_staging too
         ("sql/employment_versions/query.sql", {"materialize_features"}),  # a view of the query that the stage names
     ],
 )

@@ -175,6 +175,7 @@ def morning(pipeline: Pipeline, as_of: dt.date, work: Path) -> None:
     drop_staging(pipeline.warehouse, key)
     row = {
         "run_key": made.key,
+        "org_id": "00D000000000001AAA",
         "sequence": as_of.toordinal(),
         "as_of": as_of,
         "operation": "sync",

@@ -13,7 +13,10 @@ from google.api_core import exceptions
 from google.cloud import bigquery
 
 from lead_scoring.errors import BadInput, NotFound, Transient
+from lead_scoring.settings import load_settings
 from lead_scoring.warehouse.bigquery import BigQueryWarehouse
+
+SQL = load_settings(environment={}).sql_folder
 
 
 class Rows(list):
@@ -81,8 +84,9 @@ class Client:
 
 def engine(client: Any, job_timeout: int = 60) -> BigQueryWarehouse:
     return BigQueryWarehouse(
-        project="p", dataset="d", location="US", timeout_seconds=7, job_timeout_seconds=job_timeout, client=client
-    )
+        project="p", dataset="d", location="US", timeout_seconds=7, job_timeout_seconds=job_timeout,
+        sql_folder=SQL, client=client,
+    )  # fmt: skip
 
 
 class OneJob(Client):
@@ -116,7 +120,7 @@ def test_a_partition_is_loaded_aside_and_swapped_in_one_transaction(tmp_path: Pa
     staging = {target for target, _ in client.loads}
     assert len(client.loads) == 2
     assert len(staging) == 1
-    swap = next(sql for sql, _ in client.queries if sql.startswith("BEGIN"))
+    swap = next(sql for sql, _ in client.queries if "BEGIN TRANSACTION" in sql)
     assert "DELETE FROM `p.d.lead_features` WHERE as_of = @part" in swap
     assert swap.index("DELETE") < swap.index("INSERT") < swap.index("COMMIT")
     assert client.deleted == list(staging)
@@ -146,7 +150,9 @@ def test_errors_say_whether_trying_again_helps(error: Exception, kind: type[Exce
 
 def test_a_dataset_without_a_project_is_refused() -> None:
     with pytest.raises(BadInput, match="warehouse.project"):
-        BigQueryWarehouse(project="", dataset="d", location="US", timeout_seconds=7, job_timeout_seconds=60)
+        BigQueryWarehouse(
+            project="", dataset="d", location="US", timeout_seconds=7, job_timeout_seconds=60, sql_folder=SQL
+        )
 
 
 def test_a_job_may_take_longer_than_a_request() -> None:
@@ -177,9 +183,9 @@ def test_a_second_feature_set_brings_its_own_columns(tmp_path: Path) -> None:
     pq.write_table(pa.table({"as_of": [dt.date(2024, 12, 21)], "x": [1.0], "new": [2.0]}), path)
     engine(client).replace_partition("lead_features", "2024-12-21", [path])
     texts = [sql for sql, _ in client.queries]
-    alter = next(sql for sql in texts if sql.startswith("ALTER"))
-    swap = next(sql for sql in texts if sql.startswith("BEGIN"))
-    assert alter == "ALTER TABLE `p.d.lead_features` ADD COLUMN IF NOT EXISTS `new` FLOAT64"
+    alter = next(sql for sql in texts if "ALTER TABLE" in sql)
+    swap = next(sql for sql in texts if "BEGIN TRANSACTION" in sql)
+    assert alter.endswith("ALTER TABLE `p.d.lead_features` ADD COLUMN IF NOT EXISTS `new` FLOAT64\n")
     assert "(`as_of`, `x`, `new`) SELECT `as_of`, `x`, `new` FROM" in swap
     assert texts.index(alter) < texts.index(swap)
 
@@ -223,11 +229,11 @@ def test_a_partition_is_dropped_by_its_key_and_a_whole_table_as_a_table() -> Non
     info = engine(client).drop_partition("lead_scores", "2024-12-21")
     assert (info.rows, info.partition) == (2, "2024-12-21") if info else False
     engine(client).drop_partition("lead_scores_staging", "20241221-0123456789abcdef")
-    deletions = [query for query in client.queries if query[0].startswith("DELETE")]
+    deletions = [query for query in client.queries if "DELETE" in query[0]]
     assert deletions == [
-        ("DELETE FROM `p.d.lead_scores` WHERE as_of = @part", {"part": ("DATE", dt.date(2024, 12, 21))}),
+        ("DELETE FROM `p.d.lead_scores` WHERE as_of = @part\n", {"part": ("DATE", dt.date(2024, 12, 21))}),
         (
-            "DELETE FROM `p.d.lead_scores_staging` WHERE run_key = @part",
+            "DELETE FROM `p.d.lead_scores_staging` WHERE run_key = @part\n",
             {"part": ("STRING", "20241221-0123456789abcdef")},
         ),
     ]
@@ -238,4 +244,16 @@ def test_a_partition_is_dropped_by_its_key_and_a_whole_table_as_a_table() -> Non
 def test_a_partition_without_rows_is_not_dropped_a_second_time() -> None:
     client = OneTable("TABLE", [{"row_count": 0, "fingerprint": 0}])
     assert engine(client).drop_partition("lead_scores", "2024-12-21") is None
-    assert not [sql for sql, _ in client.queries if sql.startswith("DELETE")]
+    assert not [sql for sql, _ in client.queries if "DELETE" in sql]
+
+
+def test_a_table_is_created_as_its_definition_says(tmp_path: Path) -> None:
+    client = Client()
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"as_of": [dt.date(2024, 12, 21)], "x": [1.0]}), path)
+    engine(client).replace_partition("lead_scores_rejected", "2024-12-21", [path])
+    engine(client).replace_partition("of_nobody", "2024-12-21", [path])
+    defined, other = (sql for sql, _ in client.queries if "CREATE TABLE" in sql)
+    assert "(`lead_id` STRING, `as_of` DATE, `reasons` STRING, `model_version` STRING," in defined
+    assert 'PARTITION BY as_of CLUSTER BY run_key OPTIONS (description = "The leads of a day' in defined
+    assert "CREATE TABLE IF NOT EXISTS `p.d.of_nobody` PARTITION BY as_of AS SELECT * FROM" in other

@@ -16,39 +16,21 @@ import pyarrow.compute as pc
 from lead_scoring.catalog import FeatureSet, row_digests
 from lead_scoring.errors import CheckFailed
 from lead_scoring.features.contract import Reasons, count_by_reason
+from lead_scoring.warehouse.definitions import table_schema
 from lead_scoring.warehouse.shards import ShardWriter
 
-REJECTED_SCHEMA = pa.schema([
-    ("as_of", pa.date32()),
-    ("source_table", pa.string()),
-    ("lead_id", pa.string()),
-    ("pit_date", pa.date32()),
-    ("target", pa.int64()),
-    ("scorable", pa.bool_()),
-    ("reasons", pa.string()),
-    ("record", pa.string()),
-])
+REJECTED_SCHEMA = table_schema("lead_features_rejected")
+GIVEN_LATER = ("feature_digest", "as_of")  # when a row is accepted
 
 
 def feature_table_schema(feature_set: FeatureSet) -> pa.Schema:
     """The columns of ``lead_features``."""
-    return pa.schema([
-        *row_schema(feature_set),
-        ("feature_digest", pa.string()),
-        ("as_of", pa.date32()),
-    ])
+    return table_schema("lead_features", tuple(feature_set.columns))
 
 
 def row_schema(feature_set: FeatureSet) -> pa.Schema:
     """What a row has before it is accepted."""
-    return pa.schema([
-        ("lead_id", pa.string()),
-        ("pit_date", pa.date32()),
-        ("target", pa.int64()),
-        ("scorable", pa.bool_()),
-        *((column, pa.float64()) for column in feature_set.columns),
-        ("clipped", pa.string()),
-    ])
+    return pa.schema([field for field in feature_table_schema(feature_set) if field.name not in GIVEN_LATER])
 
 
 def with_clipped(table: pa.Table, frame: pd.DataFrame, flags: Sequence[str | None]) -> pa.Table:

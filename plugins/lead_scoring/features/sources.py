@@ -14,8 +14,9 @@ from lead_scoring.settings import project_home
 from lead_scoring.tables import ARROW, Column, OpenTable, find_table, open_table, take
 from lead_scoring.text import shown
 from lead_scoring.warehouse import PartitionInfo, Warehouse
-from lead_scoring.warehouse.embedded import EmbeddedWarehouse, bigquery_type
+from lead_scoring.warehouse.embedded import EmbeddedWarehouse
 from lead_scoring.warehouse.sql import load_sql, schema_of, table_names
+from lead_scoring.warehouse.types import bigquery_type
 
 # leads.advisor_crd is text, as the CRM holds it: what is not a number there is set aside with its value.
 SOURCE_COLUMNS: Mapping[str, tuple[Column, ...]] = {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.warehouse import Warehouse
+from lead_scoring.warehouse.definitions import table_schema
 from lead_scoring.warehouse.sql import load_sql
 
 if TYPE_CHECKING:
@@ -33,27 +34,7 @@ SYNC, UNDO = "sync", "undo"  # operations
 
 
 def schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema([
-        ("run_key", pa.string()),
-        ("org_id", pa.string()),
-        ("sequence", pa.int64()),
-        ("as_of", pa.date32()),
-        ("operation", pa.string()),
-        ("lead_id", pa.string()),
-        ("payload_digest", pa.string()),
-        ("previous_values", pa.string()),
-        ("new_values", pa.string()),
-        ("score", pa.float64()),
-        ("bucket", pa.string()),
-        ("expires_on", pa.date32()),
-        ("status", pa.string()),
-        ("code", pa.string()),
-        ("message", pa.string()),
-        ("attempts", pa.int64()),
-        ("job_id", pa.string()),
-    ])  # fmt: skip
+    return table_schema(TABLE)
 
 
 def exists(warehouse: Warehouse) -> bool:

@@ -21,35 +21,12 @@ from lead_scoring.scoring.scorer import LeadScorer
 from lead_scoring.scoring.tables import Matrix, constant, named
 from lead_scoring.settings import ScoringSettings
 from lead_scoring.stage import StageOutput
+from lead_scoring.warehouse.definitions import table_schema
 
 BATCH_ROWS = 131_072
 
-SCORES = pa.schema([
-    ("lead_id", pa.string()),
-    ("as_of", pa.date32()),
-    ("lead_score", pa.float64()),
-    ("score_bucket", pa.string()),
-    ("action_recommended", pa.string()),
-    ("model_version", pa.string()),
-    ("uncalibrated_score", pa.float64()),
-    ("margin", pa.float64()),
-    ("percentile", pa.float64()),
-    ("lift", pa.float64()),
-    ("bucket_policy", pa.string()),
-    ("run_key", pa.string()),
-    ("feature_digest", pa.string()),
-    ("calibrator_digest", pa.string()),
-    ("expires_on", pa.date32()),
-    ("clipped", pa.string()),
-])
-REJECTED = pa.schema([
-    ("lead_id", pa.string()),
-    ("as_of", pa.date32()),
-    ("reasons", pa.string()),
-    ("model_version", pa.string()),
-    ("run_key", pa.string()),
-    ("feature_digest", pa.string()),
-])
+SCORES = table_schema("lead_scores_staging")
+REJECTED = table_schema("lead_scores_rejected")
 _TEXTS = ("score_bucket", "action_recommended", "model_version", "bucket_policy", "run_key", "calibrator_digest")
 _DAYS = ("as_of", "expires_on")
 

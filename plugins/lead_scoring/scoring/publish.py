@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.model.buckets import BUCKETS
-from lead_scoring.scoring.batch import REJECTED, SCORES
 from lead_scoring.settings import Settings
 from lead_scoring.stage import StageOutput
 from lead_scoring.warehouse import PartitionInfo, Warehouse
+from lead_scoring.warehouse.definitions import table_schema
 from lead_scoring.warehouse.sql import load_sql
 
 TABLE = "lead_scores"
@@ -30,13 +30,8 @@ STAGING = "lead_scores_staging"
 REJECTED_STAGING = "lead_scores_rejected_staging"
 EXPECTED_STAGING = "lead_scores_expected_staging"
 STAGING_TABLES = (STAGING, REJECTED_STAGING, EXPECTED_STAGING)  # a partition each run, until it is published
-EXPECTED = pa.schema([("lead_id", pa.string()), ("run_key", pa.string())])
-PUBLISHED = pa.schema([
-    *SCORES,
-    ("previous_score", pa.float64()),
-    ("trend", pa.string()),
-    ("rank", pa.int64()),
-])
+EXPECTED = table_schema(EXPECTED_STAGING)
+PUBLISHED = table_schema(TABLE)
 BEFORE_ALL = "1970-01-01"  # an empty first partition, so that the join with yesterday has a table on the first day
 
 
@@ -61,8 +56,8 @@ def audit_scores(
         ``scored`` + ``rejected``, ``new``, ``up``, ``down``, ``same``; figures ``buckets`` {label: leads}, ``previous``
     :raises CheckFailed: the audit said no; the message lists every finding. Nothing was published.
     """
-    _check_files(shards, SCORES, "scores")
-    _check_files(rejected, REJECTED, "rejected rows")
+    _check_files(shards, table_schema(STAGING), "scores")
+    _check_files(rejected, table_schema(REJECTED_STAGING), "rejected rows")
     warehouse.replace_partition(STAGING, run_key, shards)
     warehouse.replace_partition(REJECTED_STAGING, run_key, rejected)
     warehouse.replace_partition(EXPECTED_STAGING, run_key, [_keys(expected, run_key, work / "expected.parquet")])

@@ -115,5 +115,6 @@ def open_warehouse(settings: Settings) -> Warehouse:
             location=settings.warehouse.location,
             timeout_seconds=settings.warehouse.timeout_seconds,
             job_timeout_seconds=settings.warehouse.job_timeout_seconds,
+            sql_folder=settings.sql_folder,
         )
     raise BadInput(f"setting warehouse.engine is {engine!r}; it must be 'duckdb' or 'bigquery'")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import re
 import time
 import uuid
@@ -21,9 +22,10 @@ import pyarrow as pa
 from lead_scoring.errors import BadInput, NotFound, Transient
 from lead_scoring.stage import canonical_json
 from lead_scoring.warehouse import PartitionInfo, SqlValue
-from lead_scoring.warehouse.embedded import canonical_schema
+from lead_scoring.warehouse.definitions import FEATURES, table_definitions
 from lead_scoring.warehouse.shards import ShardWriter
 from lead_scoring.warehouse.sql import lint, parameter_names
+from lead_scoring.warehouse.types import canonical_schema
 
 if TYPE_CHECKING:
     from google.api_core.exceptions import GoogleAPICallError
@@ -42,6 +44,7 @@ class BigQueryWarehouse:
 
     :param project: the project that holds the dataset and pays for the queries.
     :param timeout_seconds: of one request. :param job_timeout_seconds: of one query or load, which is then cancelled.
+    :param sql_folder: its folder ``bigquery`` has the statements of this class, its other folders define the tables.
     :param client: by default one is made with the credentials of the environment.
     :raises BadInput: there is no project.
     """
@@ -56,12 +59,14 @@ class BigQueryWarehouse:
         location: str,
         timeout_seconds: int,
         job_timeout_seconds: int,
+        sql_folder: Path,
         client: Any | None = None,
     ) -> None:
         if not project:
             raise BadInput("setting warehouse.project is empty; set it to the Google Cloud project of the dataset")
         self.project, self.dataset, self.location, self.timeout = project, dataset, location, timeout_seconds
         self.job_timeout = job_timeout_seconds
+        self._sql_folder = sql_folder
         self._client = client
 
     @property
@@ -87,7 +92,7 @@ class BigQueryWarehouse:
             if table.table_type == "TABLE":
                 content[name] = [table.num_rows, table.modified.isoformat() if table.modified else ""]
             else:  # what a view or an external table says of itself stays the same when the data behind it change
-                rows, digest = self._content(name, "", {})
+                rows, digest = self._content(name, "TRUE", {})
                 content[name] = [rows, digest]
         return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 
@@ -118,19 +123,13 @@ class BigQueryWarehouse:
             try:
                 self._load(staging, files)
                 if partition == WHOLE_TABLE:
-                    self._script(f"CREATE OR REPLACE TABLE `{target}` AS SELECT * FROM `{staging}`", {})
+                    self._script(self._text("replace_table", target=target, staging=staging), {})
                 else:
-                    key = _key_column(partition)
-                    by_day = " PARTITION BY as_of" if "as_of" in pa_names(files[0]) else ""
-                    self._script(
-                        f"CREATE TABLE IF NOT EXISTS `{target}`{by_day} AS SELECT * FROM `{staging}` WHERE FALSE", {}
-                    )
+                    self._create(table, staging, pa_names(files[0]))
                     names = ", ".join(f"`{name}`" for name in self._add_columns(table, staging))
-                    self._script(
-                        f"BEGIN TRANSACTION; DELETE FROM `{target}` WHERE {key} = @part; "
-                        f"INSERT INTO `{target}` ({names}) SELECT {names} FROM `{staging}`; COMMIT TRANSACTION;",
-                        {"part": _key_value(partition)},
-                    )
+                    key = _key_column(partition)
+                    swap = self._text("replace_partition", target=target, staging=staging, key=key, names=names)
+                    self._script(swap, {"part": _key_value(partition)})
             finally:
                 self.client.delete_table(staging, not_found_ok=True, timeout=self.timeout)
         info = self.partition(table, partition)
@@ -143,7 +142,7 @@ class BigQueryWarehouse:
             if partition == WHOLE_TABLE:
                 self.client.delete_table(self._address(table), not_found_ok=True, timeout=self.timeout)
             else:
-                sql = f"DELETE FROM `{self._address(table)}` WHERE {_key_column(partition)} = @part"
+                sql = self._text("drop_partition", target=self._address(table), key=_key_column(partition))
                 self._script(sql, {"part": _key_value(partition)})
         return held
 
@@ -152,10 +151,10 @@ class BigQueryWarehouse:
         return 0
 
     def partition(self, table: str, partition: str) -> PartitionInfo | None:
-        where, params = "", {}
+        condition, params = "TRUE", {}
         if partition != WHOLE_TABLE:
-            where, params = f" WHERE {_key_column(partition)} = @part", {"part": _key_value(partition)}
-        rows, digest = self._content(table, where, params)
+            condition, params = f"{_key_column(partition)} = @part", {"part": _key_value(partition)}
+        rows, digest = self._content(table, condition, params)
         return PartitionInfo(table, partition, rows, digest) if rows else None
 
     def partitions(self, table: str, key: str | None = None) -> list[str]:
@@ -166,12 +165,28 @@ class BigQueryWarehouse:
             raise BadInput(f"table {table!r} has no column {key!r} to name its partitions by; it has {sorted(columns)}")
         if key is None:
             return [WHOLE_TABLE]
-        sql = (
-            f"SELECT DISTINCT CAST({key} AS STRING) AS part FROM `{self._address(table)}` "
-            f"WHERE {key} IS NOT NULL ORDER BY part"
-        )
+        sql = self._text("partitions", target=self._address(table), key=key)
         with _clear_errors(f"table {table!r}"):
             return [row["part"] for row in self._script(sql, {})]
+
+    def _text(self, name: str, **parts: str) -> str:
+        """A statement of ``include/sql/bigquery``. :param parts: identifiers, which cannot be parameters."""
+        return (self._sql_folder / "bigquery" / f"{name}.sql").read_text(encoding="utf-8").format(**parts)
+
+    def _create(self, table: str, staging: str, columns: Sequence[str]) -> None:
+        """Create the table if it does not exist: as its definition says, or like the first rows of one without."""
+        target, by_day = self._address(table), " PARTITION BY as_of" if "as_of" in columns else ""
+        defined = table_definitions(self._sql_folder).get(table)
+        if defined is None:
+            self._script(self._text("create_table_like", target=target, staging=staging, partition=by_day), {})
+            return
+        listed = ", ".join(f"`{name}` {kind}" for name, kind in defined.columns.items() if name != FEATURES)
+        cluster = " CLUSTER BY run_key" if "run_key" in defined.columns else ""
+        text = self._text(
+            "create_table", target=target, columns=listed, partition=by_day, cluster=cluster,
+            description=json.dumps(defined.description),
+        )  # fmt: skip
+        self._script(text, {})
 
     def _address(self, table: str) -> str:
         return f"{self.project}.{self.dataset}.{table}"
@@ -180,13 +195,9 @@ class BigQueryWarehouse:
         with _clear_errors(f"table {table!r}"):
             return self.client.get_table(self._address(table), timeout=self.timeout)
 
-    def _content(self, table: str, where: str, params: Mapping[str, SqlValue]) -> tuple[int, str]:
-        """How many rows, and 16 hex characters that change with any of them. A sum: XOR would not see equal pairs."""
-        sql = (
-            "SELECT COUNT(*) AS row_count, "
-            "COALESCE(SUM(CAST(FARM_FINGERPRINT(TO_JSON_STRING(t)) AS NUMERIC)), 0) AS fingerprint "
-            f"FROM `{self._address(table)}` AS t{where}"
-        )
+    def _content(self, table: str, condition: str, params: Mapping[str, SqlValue]) -> tuple[int, str]:
+        """How many rows, and 16 hex characters that change with any of them."""
+        sql = self._text("content", target=self._address(table), condition=condition)
         with _clear_errors(f"table {table!r}"):
             row = next(iter(self._script(sql, params)))
         digest = hashlib.sha256(f"{row['row_count']}:{row['fingerprint']}".encode()).hexdigest()[:16]
@@ -202,7 +213,7 @@ class BigQueryWarehouse:
         missing = [f"`{name}` {kind}" for name, kind in columns.items() if name.lower() not in known]
         if missing:
             added = ", ".join(f"ADD COLUMN IF NOT EXISTS {column}" for column in missing)
-            self._script(f"ALTER TABLE `{self._address(table)}` {added}", {})
+            self._script(self._text("add_columns", target=self._address(table), columns=added), {})
         return list(columns)
 
     def _load(self, staging: str, files: Sequence[Path]) -> None:

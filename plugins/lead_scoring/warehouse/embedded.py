@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +18,7 @@ from lead_scoring.warehouse import PartitionInfo, SqlValue
 from lead_scoring.warehouse.partitions import PartitionFolder
 from lead_scoring.warehouse.shards import ShardWriter
 from lead_scoring.warehouse.sql import parameter_names, table_names, to_duckdb
+from lead_scoring.warehouse.types import bigquery_type, canonical_schema
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -107,53 +108,3 @@ class EmbeddedWarehouse:
         )
         connection.execute("SET TimeZone = 'UTC'")
         return connection
-
-
-def bigquery_type(kind: Any) -> str:
-    """BigQuery's name of an Arrow type. :raises BadInput: it has none."""
-    checks: tuple[tuple[Any, str], ...] = (
-        (pa.types.is_boolean, "BOOL"),
-        (pa.types.is_integer, "INT64"),
-        (pa.types.is_floating, "FLOAT64"),
-        (lambda item: pa.types.is_decimal(item) and item.scale == 0, "INT64"),  # what DuckDB makes of a sum of integers
-        (pa.types.is_decimal, "NUMERIC"),
-        (pa.types.is_date, "DATE"),
-    )
-    for matches, name in checks:
-        if matches(kind):
-            return name
-    if pa.types.is_timestamp(kind):
-        return "TIMESTAMP" if kind.tz else "DATETIME"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return "STRING"
-    if pa.types.is_dictionary(kind):
-        return bigquery_type(kind.value_type)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return f"ARRAY<{bigquery_type(kind.value_type)}>"
-    if pa.types.is_null(kind):
-        return "NULL"
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return "BYTES"
-    raise BadInput(f"column type {kind} has no place in the warehouse; convert it to text, a number or a date")
-
-
-def canonical_schema(schema: pa.Schema) -> pa.Schema:
-    """One Arrow type for each BigQuery type, so files do not depend on how an engine widens a sum."""
-    return pa.schema([pa.field(field.name, _canonical(field.type)) for field in schema])
-
-
-def _canonical(kind: pa.DataType) -> pa.DataType:
-    name = bigquery_type(kind)
-    if name.startswith("ARRAY<"):
-        return pa.list_(_canonical(kind.value_type))
-    plain = {
-        "BOOL": pa.bool_(),
-        "INT64": pa.int64(),
-        "FLOAT64": pa.float64(),
-        "DATE": pa.date32(),
-        "TIMESTAMP": pa.timestamp("us", tz="UTC"),
-        "DATETIME": pa.timestamp("us"),
-        "STRING": pa.string(),
-        "BYTES": pa.binary(),
-    }
-    return plain.get(name, kind)

@@ -1,0 +1,2 @@
+-- Partitions may come from other feature sets.
+ALTER TABLE `{target}` {columns}

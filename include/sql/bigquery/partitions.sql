@@ -1,0 +1,4 @@
+SELECT DISTINCT CAST({key} AS STRING) AS part
+FROM `{target}`
+WHERE {key} IS NOT NULL
+ORDER BY part
