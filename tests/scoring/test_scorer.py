@@ -88,7 +88,7 @@ def test_no_leads_give_no_scores(scorer: LeadScorer, empty: object) -> None:
         ({"firm_aum_pit": -math.inf}, "'firm_aum_pit' is -inf, which is not finite"),
         ({"pit_moves_3yr": -1}, "'pit_moves_3yr' is -1, below its minimum 0.0"),
         ({"pit_mobility_tier_Mobile": 2}, "'pit_mobility_tier_Mobile' is 2, above its maximum 1.0"),
-        ({"pit_moves_3yr": True}, "'pit_moves_3yr' is True, which is not a number"),
+        ({"pit_moves_3yr": "true"}, "'pit_moves_3yr' is 'true', which is not a number"),
         ({"pit_moves_3yr": 10**400}, "which is not finite"),
         ({"pit_moves_3yr": [1]}, "is of type list, which is not a number"),
         ({"firm_net_change_12mo": 1e39}, "which is not finite"),

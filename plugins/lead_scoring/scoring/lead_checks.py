@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from numbers import Real
 from operator import itemgetter
 from typing import Any, cast
@@ -130,10 +131,13 @@ def clipped(value: float, bounds: tuple[float, float]) -> float:
 
 
 def check_value(value: Any, bounds: tuple[float, float], nullable: bool) -> tuple[float, str]:
-    """The value as a float, and what is wrong with it, empty if nothing."""
-    if value is None or (isinstance(value, Real) and not isinstance(value, bool) and value != value):
+    """The value as a float, and what is wrong with it, empty if nothing. Truth is 0 or 1, as pandas makes dummies."""
+    truth = isinstance(value, bool) or (type(value).__module__ == "numpy" and type(value).__name__ in {"bool", "bool_"})
+    if truth or isinstance(value, Decimal):
+        value = float(value)
+    if value is None or type(value).__name__ == "NAType" or (isinstance(value, Real) and value != value):
         return math.nan, "" if nullable else f"is {short(value)} but may not be missing"
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not isinstance(value, Real):
         return math.nan, f"is {short(value)}, which is not a number"
     low, high = bounds
     value = cast(Any, value)  # Real has no comparison with float in typeshed; every one of them compares
@@ -158,4 +162,6 @@ def short(value: Any) -> str:
         return "a number of more than 38 digits"
     if isinstance(value, Real):
         return str(value)
-    return "None" if value is None else f"of type {type(value).__name__}"
+    return (
+        "None" if value is None else "<NA>" if type(value).__name__ == "NAType" else f"of type {type(value).__name__}"
+    )

@@ -20,6 +20,7 @@ from lead_scoring.model.buckets import ACTIONS, BUCKETS
 from lead_scoring.model.calibrators.logistic import sigmoid
 from lead_scoring.scoring.lead_checks import check_value, short
 from lead_scoring.tables.columns import Column, Sample, resolve
+from lead_scoring.tables.values import convert, fits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ class TableScorer:
         for feature in self.scorer.package.spec.features:
             place = schema.names.index(found[feature.column])
             kind = schema.field(place).type
-            if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+            if not fits(kind, "number"):
                 raise BadInput(f"feature {feature.name!r} is of type {kind} in the table; it must be a number")
             places.append(place)
         return places
@@ -75,10 +76,7 @@ class TableScorer:
         for place, (feature, bounds, limits, position) in enumerate(
             zip(self.scorer.package.spec.features, checks.bounds, checks.limits, positions, strict=True)
         ):
-            column = batch.column(position)
-            if not pa.types.is_float64(column.type):
-                column = column.cast(pa.float64(), safe=False)
-            values = column.to_numpy(zero_copy_only=False)
+            values = convert(batch.column(position), "number").to_numpy(zero_copy_only=False)
             good = (values >= limits[0]) & (values <= limits[1])
             if feature.nullable:
                 good |= np.isnan(values)
@@ -158,7 +156,7 @@ class TableScorer:
     def _score_arrow(self, table: pa.Table) -> pa.Table:
         positions = self.positions(table.schema, lambda name: table.column(name).drop_null().slice(0, 200).to_pylist())
         ids = table.schema.get_all_field_indices("lead_id")
-        if ids and not _is_text(table.schema.field(ids[0]).type):
+        if ids and not fits(table.schema.field(ids[0]).type, "lead_id"):
             raise BadInput(f"lead_id is of type {table.schema.field(ids[0]).type} in the table; it must be text")
 
         def work(piece: tuple[int, pa.RecordBatch]) -> dict[str, pa.Array]:
@@ -195,12 +193,6 @@ def constant(text: str, rows: int) -> pa.DictionaryArray:
 
 def _is_there(cell: object) -> bool:
     return cell is not None and cell == cell and type(cell).__name__ not in {"NAType", "NaTType"}
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def threads() -> int:

@@ -46,7 +46,7 @@ MISSING = ("", "null", "none", "nan", "nat", "na", "n/a", "#n/a", "<na>", "\\n")
 # BigQuery's and Parquet's years; datetime's too. Beyond them lies what a wrapped counter or a wrong unit looks like.
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 _NUMBER = r"^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI]nf(?:inity)?)$"
-_CRD = r"^(?:[cC][rR][dD])?[\s#:.]*(?P<digits>[0-9]{1,10}|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.0*)?$"
+_CRD = r"^(?:[cC][rR][dD])?[\s#:.]*(?P<digits>[0-9]{1,10}|[0-9]{1,3}(?:,[0-9]{3}){1,3})(?:\.0*)?$"
 _TIME = (
     r"^(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ](?P<clock>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:\.(?P<part>[0-9]{1,6})[0-9]*)?)?"
