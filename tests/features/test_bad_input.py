@@ -81,7 +81,7 @@ def test_a_duplicate_lead_a_600_year_tenure_an_unknown_firm_and_a_crd_with_lette
 ) -> None:
     made = world()
     made = World(
-        [*made.leads, lead(3), lead(60), lead(61), lead(62)],
+        [*made.leads, lead(3, advisor=104), lead(60), lead(61), lead(62)],
         [
             *made.records,
             Record(160, 1, dt.date(1424, 1, 1), None, SEEN),
@@ -102,6 +102,89 @@ def test_a_duplicate_lead_a_600_year_tenure_an_unknown_firm_and_a_crd_with_lette
     assert "industry_tenure_months" in reasons[lead(60).lead_id], "every reason is given"
     assert "unknown firm 7" in reasons[lead(61).lead_id]
     assert "advisor_crd 12x4 is not a number" in reasons[lead(62).lead_id]
+
+
+def test_an_advisor_and_a_lead_are_known_however_they_are_written(
+    build: Any, warehouse: EmbeddedWarehouse, tmp_path: Path, settings: Settings
+) -> None:
+    """In SQL, as a warehouse's own table comes to it; load and library have the same rule (tests/tables)."""
+    crds = ["101", "CRD 101", "crd#101", " 101.0 ", "0000000101", "CRD: 5,812,345", "58 12345", "5.81E6", "-101", "CRD"]
+    made = world(0)
+    made = World(
+        [lead(number) for number in range(len(crds))],
+        [Record(crd, 1, dt.date(2020, 1, 1), None, SEEN) for crd in (101, 5812345)],
+        made.snapshots,
+    )
+    folder = write(tmp_path / "s", made, {"leads": lambda t: t.set_column(1, "advisor_crd", pa.array(crds))})
+    rows = rejected(lambda *a, **o: build(*a, **_lenient(o)), warehouse, folder, settings)
+    assert {row["lead_id"]: row["reasons"] for row in rows} == {
+        lead(number).lead_id: f"advisor_crd {crds[number]} is not a number" for number in range(6, 10)
+    }
+
+
+def _lenient(options: dict[str, Any]) -> dict[str, Any]:
+    return {**options, "settings": replace(options["settings"], max_rejected_share=0.9)}
+
+
+@pytest.mark.parametrize("way", ["load", "warehouse"])
+def test_an_export_that_ran_twice_counts_once_and_both_forms_of_a_lead_are_one(
+    build: Any, warehouse: EmbeddedWarehouse, tmp_path: Path, settings: Settings, way: str
+) -> None:
+    short = lead(3).lead_id[:15]
+    made = world()
+    leads = [*made.leads, lead(2), replace(lead(3), lead_id=short), lead(4, advisor=103, lead_id=lead(4).lead_id[:15])]
+    folder = write(tmp_path / "s", replace(made, leads=leads))
+    load_source(warehouse, folder)
+    if way == "warehouse":
+        warehouse.replace_partition("leads", "all", [folder / "leads.parquet"])  # as a view over the CRM gives them
+    output = build(warehouse, settings=replace(settings.features, max_rejected_share=0.5))
+    assert output.counts["train_rows"] == output.counts["score_rows"] == 19
+    ids = pq.read_table(output.files["shards/score-00000.parquet"])["lead_id"].to_pylist()
+    assert ids == sorted({lead(number).lead_id for number in range(20)} - {lead(4).lead_id})
+    found = pq.read_table(output.files["rejected.parquet"]).to_pylist()
+    assert {(row["lead_id"], "duplicate lead" in row["reasons"]) for row in found} == {(lead(4).lead_id, True)}
+
+
+@pytest.mark.parametrize(
+    "end", [dt.date(9999, 12, 31), dt.date(2262, 4, 11), dt.date(2099, 12, 31), dt.date(4712, 12, 31)]
+)
+def test_an_end_that_stands_for_none_is_a_job_that_goes_on(
+    build: Any, warehouse: EmbeddedWarehouse, tmp_path: Path, end: dt.date
+) -> None:
+    made = world()
+    rows = {}
+    for name, records in {"open": made.records, "end": [replace(item, end=end) for item in made.records]}.items():
+        load_source(warehouse, write(tmp_path / name, replace(made, records=records)))
+        output = build(warehouse)
+        assert output.counts["rows_rejected"] == output.counts["source_records_rejected"] == 0
+        rows[name] = pq.read_table(output.files["shards/score-00000.parquet"])
+    assert rows["end"].equals(rows["open"])
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "values", "words"),
+    [
+        ("employment_history", "start_date", [dt.datetime(2020, 1, 1, 17, tzinfo=dt.UTC)], "time of day.*row 1"),
+        ("employment_history", "end_date", ["9999-12-31T17:00:00Z"], "time of day.*row 1"),
+        ("employment_history", "end_date", [45566.0], "'end_date'.*FLOAT64.*must be a date"),
+        ("firm_snapshots", "month", ["Jan 2024"], "'month'.*'Jan 2024'.*must be a date"),
+        ("leads", "contacted_at", pa.array([2**62]).cast(pa.timestamp("us")), "outside the years 1 to 9999"),
+        ("leads", "contacted_at", [1727784000], "'contacted_at'.*INT64.*must be a time"),
+        ("employment_history", "advisor_crd", ["58 12345"], "'58 12345'.*not a CRD number.*row 1"),
+        ("employment_history", "firm_crd", ["5.81E6"], "'5.81E6'.*not a CRD number.*row 1"),
+        ("employment_history", "firm_crd", [1.5], "is 1.5; it must be a CRD number"),
+    ],
+)
+def test_a_value_that_would_be_cut_or_moved_is_refused_with_its_row(
+    warehouse: EmbeddedWarehouse, tmp_path: Path, table: str, column: str, values: Any, words: str
+) -> None:
+    def change(made: pa.Table) -> pa.Table:
+        array = values if isinstance(values, pa.Array) else pa.array(values)
+        first = made.slice(0, 1)
+        return first.set_column(first.column_names.index(column), column, array)
+
+    with pytest.raises(BadInput, match=words):
+        load_source(warehouse, write(tmp_path / "s", world(), {table: change}))
 
 
 @pytest.mark.parametrize(

@@ -113,3 +113,18 @@ def test_a_table_that_cannot_be_used_is_one_clear_line(run: Any, frame: pd.DataF
         run(frame.assign(lead_id=complete_id("00QSY0000000001"), pit_moves_3yr=np.arange(60.0)))
     with pytest.raises(NotFound, match="does not exist"):
         open_table(tmp_path / "none.parquet")
+
+
+def test_a_lead_exported_twice_counts_once_and_its_two_forms_are_one(run: Any, frame: pd.DataFrame) -> None:
+    ids = [complete_id(f"00QSY{number:010d}") for number in range(58)]
+    other = frame.assign(lead_id=[*ids, ids[0][:15], ids[1][:15]])
+    other.loc[58, frame.columns] = other.loc[0, frame.columns]  # the same row, under the short id
+    other.loc[59, "pit_moves_3yr"] = 7.0  # another row of the lead
+    output = run(other)
+    assert (output.counts["rows_repeated"], output.counts["rows_in"]) == (1, 59)
+    assert output.figures["rejected_by_reason"] == {"duplicate lead": 2}
+    assert pq.read_table(output.files["shards/score-00000.parquet"])["lead_id"].to_pylist() == sorted({*ids} - {ids[1]})
+
+
+def test_rows_without_ids_are_never_taken_for_one_another(run: Any, frame: pd.DataFrame) -> None:
+    assert run(pd.concat([frame, frame], ignore_index=True)).counts["rows_out"] == 120

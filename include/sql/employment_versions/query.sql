@@ -1,7 +1,18 @@
 -- What was known of each job (advisor, firm, start date), and from when to when.
 -- A record that cannot be believed is kept with its problems and counts as never made. The tests of a record look at the
 -- record alone, never at the day of the run: otherwise a later run would see another past.
-WITH records AS (
+-- An end in 2099 or later is none: programs that cannot write "open" write 9999-12-31, 2262-04-11 or 2099-12-31.
+WITH stated AS (
+  SELECT
+    advisor_crd,
+    firm_crd,
+    start_date,
+    IF(end_date >= DATE '2099-01-01', NULL, end_date) AS end_date,
+    recorded_at
+  FROM employment_history
+),
+
+records AS (
   SELECT
     advisor_crd,
     firm_crd,
@@ -17,7 +28,7 @@ WITH records AS (
       IF(start_date > DATE(recorded_at), 'start_date lies after recorded_at; ', ''),
       IF(end_date > DATE(recorded_at), 'end_date lies after recorded_at; ', '')
     ) AS problems
-  FROM employment_history
+  FROM stated
   WHERE recorded_at IS NULL OR recorded_at <= @known_by
 ),
 

@@ -2,38 +2,92 @@
 -- the end of @as_of for a row to score. Nothing that was recorded after it reaches the row.
 -- The label: 1 if a call was scheduled within @label_window_days days of the contact, else 0; no label (censored) while
 -- those days have not passed by @as_of.
-WITH versions AS (
+-- An id of 15 characters is completed: each of the last three (A-Z, 0-5) says which of five are capitals. So both
+-- forms of a lead are one lead. A CRD is a number however it is written: CRD 5812345, 5,812,345, 5812345.0.
+WITH coded AS (
   SELECT
     lead_id,
+    REGEXP_CONTAINS(lead_id, r'^00Q[0-9A-Za-z]{12}$') AS short,
+    IF(REGEXP_CONTAINS(lead_id, r'^.{0}[A-Z]'), 1, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{1}[A-Z]'), 2, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{2}[A-Z]'), 4, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{3}[A-Z]'), 8, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{4}[A-Z]'), 16, 0) AS capitals_1,
+    IF(REGEXP_CONTAINS(lead_id, r'^.{5}[A-Z]'), 1, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{6}[A-Z]'), 2, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{7}[A-Z]'), 4, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{8}[A-Z]'), 8, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{9}[A-Z]'), 16, 0) AS capitals_2,
+    IF(REGEXP_CONTAINS(lead_id, r'^.{10}[A-Z]'), 1, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{11}[A-Z]'), 2, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{12}[A-Z]'), 4, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{13}[A-Z]'), 8, 0)
+    + IF(REGEXP_CONTAINS(lead_id, r'^.{14}[A-Z]'), 16, 0) AS capitals_3,
+    REPLACE(
+      REGEXP_EXTRACT(
+        advisor_crd,
+        r'^\s*(?:[cC][rR][dD])?[\s#:.]*([0-9]{1,10}|[0-9]{1,3}(?:,[0-9]{3}){1,3})(?:[.]0*)?\s*$'
+      ),
+      ',',
+      ''
+    ) AS digits,
+    COALESCE(advisor_crd, '') AS written_crd,
+    contacted_at,
+    call_scheduled_at,
+    recorded_at
+  FROM leads
+  WHERE recorded_at IS NULL OR recorded_at <= @known_by
+),
+
+written AS (
+  SELECT
+    IF(
+      short,
+      CONCAT(
+        lead_id,
+        CHR(IF(capitals_1 < 26, 65, 22) + capitals_1),
+        CHR(IF(capitals_2 < 26, 65, 22) + capitals_2),
+        CHR(IF(capitals_3 < 26, 65, 22) + capitals_3)
+      ),
+      lead_id
+    ) AS lead_id,
+    SAFE_CAST(REGEXP_EXTRACT(digits, r'^[0-9]+$') AS INT64) AS advisor_crd,
+    written_crd,
+    contacted_at,
+    call_scheduled_at,
+    recorded_at
+  FROM coded
+),
+
+-- Rows that agree in everything count once: an export that ran twice makes no second lead.
+versions AS (
+  SELECT DISTINCT
+    lead_id,
     advisor_crd,
+    IF(advisor_crd IS NULL, written_crd, '') AS odd_crd,
     -- A lead table without recorded_at is one state: what happened after @as_of has not happened yet.
     IF(@leads_dated OR DATE(contacted_at) <= @as_of, contacted_at, NULL) AS contacted_at,
     IF(@leads_dated OR DATE(call_scheduled_at) <= @as_of, call_scheduled_at, NULL) AS call_scheduled_at,
     recorded_at,
     RANK() OVER (PARTITION BY lead_id ORDER BY recorded_at DESC) AS age
-  FROM leads
-  WHERE recorded_at IS NULL OR recorded_at <= @known_by
+  FROM written
 ),
 
 newest AS (
   SELECT
     lead_id,
-    SAFE_CAST(REGEXP_EXTRACT(advisor_crd, r'^[0-9]{1,10}$') AS INT64) AS advisor_crd,
+    advisor_crd,
     contacted_at,
     call_scheduled_at,
     -- only rows that are set aside as duplicates have a copy above 1: it keeps their order the same on every run
-    ROW_NUMBER() OVER (PARTITION BY lead_id ORDER BY advisor_crd, contacted_at, call_scheduled_at) AS copy,
+    ROW_NUMBER() OVER (PARTITION BY lead_id ORDER BY advisor_crd, odd_crd, contacted_at, call_scheduled_at) AS copy,
     DATE_DIFF(@as_of, DATE(contacted_at), DAY) AS days_since_contact,
     DATE_DIFF(DATE(call_scheduled_at), DATE(contacted_at), DAY) AS days_to_call,
     CONCAT(
       IF(COUNT(*) OVER (PARTITION BY lead_id) > 1, 'duplicate lead: rows with the same recorded_at; ', ''),
       IF(@leads_dated AND recorded_at IS NULL, 'recorded_at is missing; ', ''),
-      IF(advisor_crd IS NULL OR advisor_crd = '', 'advisor_crd is missing; ', ''),
-      IF(
-        COALESCE(advisor_crd, '') != '' AND NOT REGEXP_CONTAINS(advisor_crd, r'^[0-9]{1,10}$'),
-        CONCAT('advisor_crd ', advisor_crd, ' is not a number; '),
-        ''
-      ),
+      IF(advisor_crd IS NULL AND NOT REGEXP_CONTAINS(odd_crd, r'[^\s]'), 'advisor_crd is missing; ', ''),
+      IF(REGEXP_CONTAINS(odd_crd, r'[^\s]'), CONCAT('advisor_crd ', odd_crd, ' is not a number; '), ''),
       IF(contacted_at > recorded_at, 'contacted_at lies after recorded_at; ', ''),
       IF(call_scheduled_at > recorded_at, 'call_scheduled_at lies after recorded_at; ', ''),
       IF(DATE(call_scheduled_at) < DATE(contacted_at), 'call_scheduled_at is before contacted_at; ', '')

@@ -1,10 +1,10 @@
--- Salesforce Lead to the canonical table `leads`. FA_CRD__c is typed by people: its first digits are the number, and a
--- text without digits stays as it is, so that the contract can show it.
+-- Salesforce Lead to the canonical table `leads`. FA_CRD__c is typed by people and stays as it is: lead_rows reads the
+-- number from it, and the contract shows what is none.
 -- A Lead is overwritten in place, but its stages say when they were entered: each gives one version of the row.
 WITH lead_stages AS (
   SELECT
     Id AS lead_id,
-    COALESCE(REGEXP_EXTRACT(FA_CRD__c, r'[0-9]+'), FA_CRD__c) AS advisor_crd,
+    FA_CRD__c AS advisor_crd,
     stage_entered_contacting__c AS contacted_at,
     Stage_Entered_Call_Scheduled__c AS call_scheduled_at,
     Company AS company,
