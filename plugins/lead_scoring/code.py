@@ -9,7 +9,7 @@ room is not run.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,16 +62,18 @@ def _source(library: Path, name: str) -> _Source:
     path = _path(library, name)
     if path is None:
         raise ModuleNotFoundError(f"module {name} is not in {library}")
-    modules: list[str] = []
-    texts = set()
-    for node in _nodes(ast.parse(path.read_text(encoding="utf-8"))):
+    nodes = [*_nodes(ast.parse(path.read_text(encoding="utf-8")))]
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return _Source(path, tuple(imported(library, nodes)), frozenset(text for text in texts if text.isidentifier()))
+
+
+def imported(library: Path, nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """The modules of the library that these nodes import, each by the module that defines the name."""
+    for node in nodes:
         if isinstance(node, ast.Import):
-            modules += [item.name for item in node.names if _path(library, item.name)]
+            yield from (item.name for item in node.names if _path(library, item.name))
         elif isinstance(node, ast.ImportFrom) and node.module and _path(library, node.module):
-            modules += [_home(library, node.module, item.name) for item in node.names]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-            texts.add(node.value)
-    return _Source(path, tuple(modules), frozenset(texts))
+            yield from (_home(library, node.module, item.name) for item in node.names)
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:

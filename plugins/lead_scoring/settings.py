@@ -112,6 +112,9 @@ class WarehouseSettings:
     project: Annotated[Text, Field(pattern=r"^[a-z0-9.:-]*$"), _allowed("the id of a Google Cloud project")] = _is(
         "", "bigquery; empty: that of the credentials"
     )
+    conn_id: Annotated[Text, Field(pattern=r"^\S*$"), _allowed("empty, or the id of an Airflow connection")] = _is(
+        "", "in Airflow: the connection of Google Cloud, for BigQuery and Cloud Storage; empty: the environment's login"
+    )
     dataset: Annotated[Text, Field(pattern=r"^\w+$"), _allowed("letters, digits and _")] = _is(
         "lead_scoring", "bigquery"
     )

@@ -543,3 +543,30 @@ def test_tidy_removes_what_has_ended_unless_it_only_looks(context, tmp_path, mon
     assert (looked["runs"]["bytes"], left.exists()) == (4, True)
     assert TidyOperator(task_id="t", dry_run="False").execute(context)["runs"]["by_stage"] == {"train_model": 1}
     assert not left.exists()
+
+
+def test_clients_come_from_the_connection_that_the_settings_name(monkeypatch):
+    from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
+    from airflow.providers.google.cloud.hooks.gcs import GCSHook
+
+    monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_SALES", "google-cloud-platform://")
+    asked = []
+    storage, bigquery = SimpleNamespace(bucket=lambda name: name), SimpleNamespace()
+    monkeypatch.setattr(GCSHook, "get_conn", lambda self: asked.append(self.gcp_conn_id) or storage)
+    monkeypatch.setattr(
+        BigQueryHook, "get_client", lambda self, **where: asked.append((self.gcp_conn_id, where)) or bigquery
+    )
+    for name, value in {
+        "STORAGE__MODELS": "gs://bucket/models", "WAREHOUSE__ENGINE": "bigquery", "WAREHOUSE__PROJECT": "p",
+        "WAREHOUSE__CONN_ID": "google_cloud_sales",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"LEAD_SCORING__{name}", value)
+    lines = stage_module.make_pipeline()
+    assert (lines.models._client, lines.warehouse.client) == (storage, bigquery)
+    assert asked == ["google_cloud_sales", ("google_cloud_sales", {"project_id": "p", "location": "US"})]
+
+
+def test_without_a_connection_the_login_of_the_environment_counts(monkeypatch):
+    from lead_scoring.settings import load_settings
+
+    assert stage_module.google_clients(load_settings(environment={})) == {}

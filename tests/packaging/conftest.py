@@ -14,7 +14,9 @@ import pytest
 
 from lead_scoring.calibration import calibrate_stage
 from lead_scoring.catalog import FeatureSet, FeatureSpec
+from lead_scoring.packaging import PackageSources, ReleaseFacts, package
 from lead_scoring.settings import load_settings
+from lead_scoring.stage import StageOutput
 from lead_scoring.training import train
 
 AS_OF = dt.date(2024, 12, 21)
@@ -103,3 +105,12 @@ def package_arguments(release: dict[str, Path], feature_set: FeatureSet, tmp_pat
         "function_files": {"cloud_function_code.py": "answer = 42\n", "lead_scoring/__init__.py": ""},
         "work": work,
     }
+
+
+def packaged(**arguments: Any) -> StageOutput:
+    """:func:`package`, from the flat :func:`package_arguments`."""
+    parts = []
+    for kind in (PackageSources, ReleaseFacts):
+        names = [item.name for item in dataclasses.fields(kind)]
+        parts.append(kind(**{name: arguments.pop(name) for name in names}))
+    return package(*parts, **arguments)

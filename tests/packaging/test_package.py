@@ -19,7 +19,8 @@ import xgboost as xgb
 from lead_scoring.model.calibrators import FITTERS, calibrator_from_dict, sigmoid
 from lead_scoring.model.document_pickle import PICKLE_GLOBALS, write_document_pickle
 from lead_scoring.model.native import PackageManifest, read_scorer
-from lead_scoring.packaging import package, version_of
+from lead_scoring.packaging import version_of
+from tests.packaging.conftest import packaged
 
 IDENTITY = ("model", "calibrator", "bucket_policy", "calibration_metadata", "feature_set", "as_of")
 
@@ -29,7 +30,7 @@ def _version(arguments: dict) -> str:
 
 
 def test_every_file_has_the_documents_name_and_its_digest_in_the_manifest(package_arguments) -> None:
-    output = package(**package_arguments)
+    output = packaged(**package_arguments)
     version = output.figures["version_id"]
     assert sorted(output.files) == sorted([
         f"model_{version}.pkl", f"feature_names_{version}.json", f"calibration_lookup_{version}.csv",
@@ -53,9 +54,9 @@ def test_every_file_has_the_documents_name_and_its_digest_in_the_manifest(packag
 
 
 def test_a_retry_makes_the_same_bytes(package_arguments, tmp_path: Path) -> None:
-    one = package(**package_arguments)
+    one = packaged(**package_arguments)
     (tmp_path / "again").mkdir()
-    two = package(**{**package_arguments, "work": tmp_path / "again"})
+    two = packaged(**{**package_arguments, "work": tmp_path / "again"})
     for name, path in one.files.items():
         assert path.read_bytes() == two.files[name].read_bytes(), name
 
@@ -72,7 +73,7 @@ feature_set = pickle.loads({pickle.dumps(package_arguments["feature_set"])!r})
 print(version_of(feature_set=feature_set, as_of=dt.date(2024, 12, 21), **files))
 """
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
-    assert found.stdout.strip() == here == package(**package_arguments).figures["version_id"]
+    assert found.stdout.strip() == here == packaged(**package_arguments).figures["version_id"]
 
 
 def test_a_changed_byte_policy_calibrator_or_day_gives_another_version(package_arguments, tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_a_changed_byte_policy_calibrator_or_day_gives_another_version(package_a
 
 
 def test_golden_scores_are_those_of_the_packaged_bytes(package_arguments) -> None:
-    output = package(**package_arguments)
+    output = packaged(**package_arguments)
     version = output.figures["version_id"]
     spec = read_scorer(output.files[f"scorer_{version}.json"].read_bytes(), version, "scorer")
     booster = xgb.Booster(model_file=str(output.files[f"model_{version}.ubj"]))
@@ -147,7 +148,7 @@ def test_the_card_has_the_documents_sections_and_says_how_each_figure_was_obtain
         "version_id": "v1-20241120-00000000", "status": "production",
         "performance": {"test_auc_roc": 0.61, "top_decile_lift": 1.9}, "calibration": {"method": "platt"},
     }  # fmt: skip
-    output = package(**{**package_arguments, "history": [earlier]})
+    output = packaged(**{**package_arguments, "history": [earlier]})
     version = output.figures["version_id"]
     card = output.files[f"model_card_{version}.md"].read_text()
     for section in (
@@ -176,7 +177,7 @@ def test_the_card_has_the_documents_sections_and_says_how_each_figure_was_obtain
 
 def test_the_card_carries_findings_and_the_reason_they_were_accepted_with(package_arguments) -> None:
     finding = {"code": "leak_single_feature", "subject": "tenure", "message": "too good to be true", "figures": {}}
-    output = package(**{**package_arguments, "findings": [finding], "accepted_findings": "known and harmless"})
+    output = packaged(**{**package_arguments, "findings": [finding], "accepted_findings": "known and harmless"})
     card = output.files[output.figures["model_card"]].read_text()
     assert "**leak_single_feature** (tenure): too good to be true" in card
     assert "Accepted, because: known and harmless" in card
@@ -192,7 +193,7 @@ def test_the_card_lists_what_was_set_aside_and_what_each_feature_says_alone(pack
         "features": {"rejected_by_reason": {"tenure is below 0": 90, "unknown firm": 10}},
     }
     leakage = {"findings": [], "features": {"tenure": {"auc": 0.71, "information_value": 0.4, "missing_share": 0.0}}}
-    output = package(**{**package_arguments, "run": run, "leakage": leakage})
+    output = packaged(**{**package_arguments, "run": run, "leakage": leakage})
     card = output.files[output.figures["model_card"]].read_text()
     assert "Of 3,100 rows 100 were set aside by the feature contract." in card
     assert "| tenure is below 0 | 90 |" in card
@@ -203,5 +204,5 @@ def test_the_card_says_when_a_baseline_wins(package_arguments, tmp_path: Path) -
     report = json.loads(package_arguments["training_report"].read_text())
     report["baselines"]["sentence"] = "The logistic regression beats the booster, beyond noise."
     (tmp_path / "report.json").write_text(json.dumps(report))
-    output = package(**{**package_arguments, "training_report": tmp_path / "report.json"})
+    output = packaged(**{**package_arguments, "training_report": tmp_path / "report.json"})
     assert "The logistic regression beats the booster" in output.files[output.figures["model_card"]].read_text()

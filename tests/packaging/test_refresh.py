@@ -14,15 +14,16 @@ import pytest
 
 from lead_scoring.calibration import calibrate_stage
 from lead_scoring.model.calibrators import calibrator_from_dict, sigmoid
-from lead_scoring.packaging import package, recent_part, training_report_of
+from lead_scoring.packaging import recent_part, training_report_of
 from lead_scoring.settings import load_settings
+from tests.packaging.conftest import packaged
 
 LATER = dt.date(2025, 3, 1)
 
 
 @pytest.mark.parametrize("lacking", [(), ("recipe", "family")], ids=["of today", "of before families were chosen"])
 def test_an_intercept_refresh_is_a_new_version_of_the_same_booster(package_arguments, tmp_path: Path, lacking) -> None:
-    standing = package(**package_arguments)
+    standing = packaged(**package_arguments)
     version = standing.figures["version_id"]
     manifest = json.loads(standing.files[f"manifest_{version}.json"].read_text())
     manifest = {name: value for name, value in manifest.items() if name not in lacking}
@@ -61,7 +62,7 @@ def test_an_intercept_refresh_is_a_new_version_of_the_same_booster(package_argum
     )
     (tmp_path / "new").mkdir()
     made = refreshed.files
-    output = package(**{
+    output = packaged(**{
         **package_arguments,
         "calibrator": made["calibrator.json"],
         "bucket_policy": made["bucket_policy.json"],

@@ -12,7 +12,7 @@ import pytest
 
 from lead_scoring.lead_ids import complete_id
 from lead_scoring.salesforce import connect, ledger
-from lead_scoring.salesforce.sync import sync
+from lead_scoring.salesforce.sync import SyncRequest, sync
 from lead_scoring.salesforce.undo import undo
 from lead_scoring.settings import SalesforceSettings, load_settings
 from lead_scoring.stage import StageOutput
@@ -92,7 +92,7 @@ class Desk:
         pq.write_table(table, path)
         as_of = table["as_of"][0].as_py() if table.num_rows else DAY
         sf = options.pop("sf", None) or connect(self.settings)
-        return sync(sf, scores=[path], as_of=as_of, run_key=run_key, **arguments, **options)
+        return sync(sf, scores=[path], as_of=as_of, run_key=run_key, asked=SyncRequest(**options), **arguments)
 
     def undo(self, run_key: str = "20241221-aaaaaaaa", **options: Any) -> StageOutput:
         return undo(connect(self.settings), run_key=run_key, **self.arguments(), **options)

@@ -103,11 +103,9 @@ def private_pipeline(options: argparse.Namespace) -> Generator[Pipeline, None, N
 
 def org(lines: Pipeline) -> Any:
     """A logged-in client of the org, from the login in the environment; the sandbox org needs none."""
-    from lead_scoring.salesforce import connect
-
     login = os.environ.get(SALESFORCE_LOGIN)
     try:
-        return connect(lines.settings.salesforce, json.loads(login) if login else None)
+        return lines.org(json.loads(login) if login else None)
     except json.JSONDecodeError as error:
         raise BadInput(f"${SALESFORCE_LOGIN} is not JSON ({error}); see `lead-scoring sync --help`") from None
 

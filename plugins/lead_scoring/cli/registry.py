@@ -135,7 +135,7 @@ def run_verify(options: argparse.Namespace) -> None:
     from lead_scoring.scoring import LeadScorer
 
     def scorer(store: ObjectStore, version: str | None) -> str:
-        return LeadScorer(version, f"{store.uri}/production").package.manifest_digest
+        return LeadScorer(version, store=store).package.manifest_digest
 
     lines = pipeline(options)
     report = verify(

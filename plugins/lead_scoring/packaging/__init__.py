@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from lead_scoring.packaging.gate import GateVerdict, gate, gate_release
-from lead_scoring.packaging.package import package, version_of
+from lead_scoring.packaging.package import PackageSources, ReleaseFacts, package, version_of
 from lead_scoring.packaging.standing import recent_part, training_report_of
 
 __all__ = [
     "GateVerdict",
+    "PackageSources",
+    "ReleaseFacts",
     "gate",
     "gate_release",
     "package",

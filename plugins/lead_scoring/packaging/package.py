@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,43 @@ from lead_scoring.packaging.card import model_card
 from lead_scoring.stage import StageOutput, sha256_file
 
 
+@dataclass(frozen=True)
+class PackageSources:
+    """What training and calibration made, as files."""
+
+    model: Path
+    training_report: Path
+    calibrator: Path
+    bucket_policy: Path
+    calibration_metadata: Path
+    lookup: Path
+    curves: Path
+    lift_chart: Path
+    pickle: Path
+    reference: Path
+
+
+@dataclass(frozen=True)
+class ReleaseFacts:
+    """What is known of the release beside its files, as JSON values.
+
+    :param run: keys and digests of the stages before.
+    :param findings: of the leak tripwire and the buckets. :param accepted_findings: the reason they were accepted with.
+    :param gate: the gate's verdict, with the champion's version id under ``champion``.
+    :param leakage: figures of the leak tripwire.
+    :param history: registry entries of earlier versions.
+    :param code_version: digest of the code of the stages that made it.
+    """
+
+    run: Mapping[str, Any]
+    findings: Sequence[Mapping[str, Any]]
+    accepted_findings: str | None
+    gate: Mapping[str, Any] | None
+    leakage: Mapping[str, Any] | None
+    history: Sequence[Mapping[str, Any]]
+    code_version: str
+
+
 def version_of(
     *, model: Path, calibrator: Path, bucket_policy: Path, calibration_metadata: Path, feature_set: FeatureSet,
     as_of: dt.date,
@@ -38,63 +76,72 @@ def version_of(
 
 
 def package(
+    sources: PackageSources,
+    release: ReleaseFacts,
     *,
-    model: Path,
-    calibrator: Path,
-    bucket_policy: Path,
-    training_report: Path,
-    calibration_metadata: Path,
-    lookup: Path,
-    curves: Path,
-    lift_chart: Path,
-    pickle: Path,
-    reference: Path,
     feature_set: FeatureSet,
     as_of: dt.date,
-    run: Mapping[str, Any],
-    findings: Sequence[Mapping[str, Any]],
-    accepted_findings: str | None,
-    gate: Mapping[str, Any] | None,
-    leakage: Mapping[str, Any] | None,
-    history: Sequence[Mapping[str, Any]],
-    code_version: str,
     function_files: Mapping[str, str],
     work: Path,
 ) -> StageOutput:
     """Compute the version id and write the files of ``models/production``.
 
-    :param run: keys and digests of the stages before, JSON values.
-    :param findings: of the leak tripwire and the buckets. :param accepted_findings: the reason they were accepted with.
-    :param gate: the gate's verdict, with the champion's version id under ``champion``.
-    :param leakage: figures of the leak tripwire.
-    :param history: registry entries of earlier versions.
-    :param code_version: digest of the code of the stages that made it.
     :param function_files: relative name to text, of the HTTP function.
     """
-    report, metadata = _load(training_report), _load(calibration_metadata)
-    fitted, booster_ubj = calibrator_from_dict(_load(calibrator)), model.read_bytes()
-    bare = _spec(feature_set, _load(calibrator), _load(bucket_policy), metadata["base_rate"])
+    report, metadata = _load(sources.training_report), _load(sources.calibration_metadata)
+    booster_ubj = sources.model.read_bytes()
+    bare = _spec(feature_set, _load(sources.calibrator), _load(sources.bucket_policy), metadata["base_rate"])
     version = version_id(canonical_model_bytes(booster_ubj, bare), as_of)
     names = package_files(version)
-    margins = pq.read_table(reference, columns=["margin"])["margin"].to_numpy()
-    spec = ScorerSpec(
-        **{item: getattr(bare, item) for item in ("feature_set", "feature_set_digest", "features", "calibrator",
-                                                  "bucket_policy", "base_rate")},
+    margins = pq.read_table(sources.reference, columns=["margin"])["margin"].to_numpy()
+    fitted = calibrator_from_dict(_load(sources.calibrator))
+    spec = replace(
+        bare,
         reference_margins=reference_quantiles(margins),
         golden=tuple(_golden(booster_ubj, report["golden"], feature_set, fitted)),
-    )  # fmt: skip
+    )
     files = {path.name: path for path in write_native(work, version, booster_ubj=booster_ubj, scorer=spec)}
-    copies = {"pickle": pickle, "lookup": lookup, "curves": curves, "lift_chart": lift_chart}
-    for logical, source in copies.items():
-        files[names[logical]] = _write(work, names[logical], source.read_bytes())
+    for logical in ("pickle", "lookup", "curves", "lift_chart"):
+        files[names[logical]] = _write(work, names[logical], getattr(sources, logical).read_bytes())
     listed = json.dumps(feature_set.names, indent=2) + "\n"
     files[names["feature_names"]] = _write(work, names["feature_names"], listed.encode())
     for name, text in function_files.items():
         files[name] = _write(work, name, text.encode())
-    performance, calibration = _performance(metadata), _calibration(metadata)
-    facts: dict[str, Any] = {
-        "performance": performance,
-        "calibration": calibration,
+    facts = _facts(report, metadata, release)
+    card = model_card(version, as_of, feature_set, facts, report["libraries"], release.history)
+    files[names["model_card"]] = _write(work, names["model_card"], card.encode())
+    manifest = PackageManifest(
+        version_id=version,
+        as_of=as_of.isoformat(),
+        feature_set=feature_set.name,
+        feature_set_digest=feature_set.digest,
+        feature_names=tuple(feature_set.names),
+        libraries=report["libraries"],
+        files={
+            name: {"sha256": sha256_file(path), "bytes": path.stat().st_size} for name, path in sorted(files.items())
+        },
+        details=facts,
+    )
+    files[names["manifest"]] = _write(work, names["manifest"], manifest.to_bytes())
+    shown = ("performance", "calibration", "gate", "findings", "accepted_findings")
+    return StageOutput(
+        files=files,
+        counts={"files": len(files), "golden_leads": len(spec.golden), "reference_leads": len(margins)},
+        figures={
+            "version_id": version,
+            "manifest_digest": sha256_file(files[names["manifest"]]),
+            "model_card": names["model_card"],
+            "feature_set": feature_set.name,
+            **{name: facts[name] for name in shown},
+        },
+    )
+
+
+def _facts(report: Mapping[str, Any], metadata: Mapping[str, Any], release: ReleaseFacts) -> dict[str, Any]:
+    """What the manifest tells of the making, and the card shows."""
+    return {
+        "performance": _performance(metadata),
+        "calibration": _calibration(metadata),
         "obtained": {"performance": metadata["evaluation"]["how"], "brier_score": metadata["evaluation"]["how"]},
         "evaluation": metadata["evaluation"],
         "before_calibration": metadata["before_calibration"],
@@ -113,45 +160,15 @@ def package(
         "buckets": metadata["buckets"],
         "lookup": metadata["lookup"],
         "warnings": metadata["warnings"],
-        "findings": list(findings),
-        "accepted_findings": accepted_findings,
-        "gate": gate,
-        "leakage": leakage,
-        "run": dict(run),
-        "code_version": code_version,
+        "findings": list(release.findings),
+        "accepted_findings": release.accepted_findings,
+        "gate": release.gate,
+        "leakage": release.leakage,
+        "run": dict(release.run),
+        "code_version": release.code_version,
         "base_rate": metadata["base_rate"],
         "highest_score": metadata["highest_score"],
     }
-    card = model_card(version, as_of, feature_set, facts, report["libraries"], history)
-    files[names["model_card"]] = _write(work, names["model_card"], card.encode())
-    manifest = PackageManifest(
-        version_id=version,
-        as_of=as_of.isoformat(),
-        feature_set=feature_set.name,
-        feature_set_digest=feature_set.digest,
-        feature_names=tuple(feature_set.names),
-        libraries=report["libraries"],
-        files={
-            name: {"sha256": sha256_file(path), "bytes": path.stat().st_size} for name, path in sorted(files.items())
-        },
-        details=facts,
-    )
-    files[names["manifest"]] = _write(work, names["manifest"], manifest.to_bytes())
-    return StageOutput(
-        files=files,
-        counts={"files": len(files), "golden_leads": len(spec.golden), "reference_leads": len(margins)},
-        figures={
-            "version_id": version,
-            "manifest_digest": sha256_file(files[names["manifest"]]),
-            "model_card": names["model_card"],
-            "performance": performance,
-            "calibration": calibration,
-            "feature_set": feature_set.name,
-            "gate": gate,
-            "findings": list(findings),
-            "accepted_findings": accepted_findings,
-        },
-    )
 
 
 def _load(path: Path) -> Any:

@@ -34,27 +34,31 @@ CHAMPION = "champion"  # as a feature set: the one that the production model was
 
 
 class Clients:
-    """What the stages work with, made when first needed.
+    """What the stages work with, each made once, when first needed, and handed on from here.
 
     :param settings: where things are and how they are done.
+    :param storage_client: a ``google.cloud.storage.Client``, for stores in Cloud Storage.
+    :param bigquery_client: a ``google.cloud.bigquery.Client``, for the warehouse in BigQuery. Without the two the
+        credentials of the environment count.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, storage_client: Any = None, bigquery_client: Any = None) -> None:
         self.settings = settings
+        self._storage_client, self._bigquery_client = storage_client, bigquery_client
 
     @functools.cached_property
     def runs(self) -> ObjectStore:
-        return open_store(self.settings.location(self.settings.storage.runs))
+        return open_store(self.settings.location(self.settings.storage.runs), self._storage_client)
 
     @functools.cached_property
     def models(self) -> ObjectStore:
-        return open_store(self.settings.location(self.settings.storage.models))
+        return open_store(self.settings.location(self.settings.storage.models), self._storage_client)
 
     @functools.cached_property
     def warehouse(self) -> Warehouse:
         from lead_scoring.warehouse import open_warehouse
 
-        return open_warehouse(self.settings)
+        return open_warehouse(self.settings, self._bigquery_client)
 
     @functools.cached_property
     def registry(self) -> Registry:
@@ -152,4 +156,10 @@ class Clients:
         from lead_scoring.scoring import LeadScorer
 
         digest = str(self.registry.show(version)["manifest_digest"])  # of the event log, which nobody edits by hand
-        return LeadScorer(version, model_dir=f"{self.models.uri}/production", manifest_digest=digest)
+        return LeadScorer(version, store=self.models, manifest_digest=digest)
+
+    def org(self, login: Mapping[str, Any] | None = None) -> Any:
+        """A logged-in Salesforce client. :param login: as ``lead-scoring sync --help`` says; the sandbox needs none."""
+        from lead_scoring.salesforce import connect
+
+        return connect(self.settings.salesforce, login)

@@ -140,7 +140,7 @@ class Delivery(Clients):
             "rows_per_shard": self.settings.features.rows_per_shard,
             "max_share_in_one": self.settings.buckets.max_share_in_one,
             "on_degenerate": self.settings.buckets.on_degenerate,
-            "code": self.code(audit_scores),
+            "code": self.code(audit_scores, type(self.warehouse)),
         }
         published = run_stage(
             self.runs, "publish_scores", as_of, inputs,
@@ -220,7 +220,7 @@ class Delivery(Clients):
         full: bool = False,
     ) -> dict[str, Any]:
         """The sync over score files: ``counts`` and ``figures``."""
-        from lead_scoring.salesforce import sync
+        from lead_scoring.salesforce import SyncRequest, sync
 
         with tempfile.TemporaryDirectory(prefix="sync-") as work:
             output = sync(
@@ -233,10 +233,7 @@ class Delivery(Clients):
                 settings=self.settings.salesforce,
                 config_folder=self.settings.config_folder,
                 work=Path(work),
-                dry_run=dry_run,
-                approved_changes=approved_changes,
-                retry_parked=retry_parked,
-                full=full,
+                asked=SyncRequest(dry_run, approved_changes, retry_parked, full),
             )
         return {"counts": dict(output.counts), "figures": dict(output.figures)}
 

@@ -63,7 +63,7 @@ class Modelling(Clients):
             "max_rejected_share": self.settings.features.max_rejected_share,
             "rows_per_shard": self.settings.features.rows_per_shard,
             "label_window_days": self.settings.features.label_window_days,
-            "code": self.code(bring if features else materialize),
+            "code": self.code(bring) if features else self.code(materialize, type(self.warehouse)),
         }
         if features:
 
@@ -233,7 +233,7 @@ class Modelling(Clients):
         """The files of a version. Built once for the same inputs, so that a retry publishes the same bytes."""
         from lead_scoring.calibration import calibrate_stage
         from lead_scoring.features import materialize, tripwire
-        from lead_scoring.packaging import gate_release, package
+        from lead_scoring.packaging import PackageSources, ReleaseFacts, gate_release, package
         from lead_scoring.scoring import function_files
         from lead_scoring.training import train
 
@@ -250,30 +250,34 @@ class Modelling(Clients):
 
         def build(work: Path) -> StageOutput:
             return package(
-                model=trained.fetch(self.runs, "model.ubj"),
-                training_report=trained.fetch(self.runs, "training_report.json"),
-                calibrator=made("calibrator.json"),
-                bucket_policy=made("bucket_policy.json"),
-                calibration_metadata=made("calibration_metadata.json"),
-                lookup=made("calibration_lookup_table.csv"),
-                curves=made("calibration_curves.png"),
-                lift_chart=made("lift_chart.png"),
-                pickle=made("calibrated_model.pkl"),
-                reference=made("reference.parquet"),
+                PackageSources(
+                    model=trained.fetch(self.runs, "model.ubj"),
+                    training_report=trained.fetch(self.runs, "training_report.json"),
+                    calibrator=made("calibrator.json"),
+                    bucket_policy=made("bucket_policy.json"),
+                    calibration_metadata=made("calibration_metadata.json"),
+                    lookup=made("calibration_lookup_table.csv"),
+                    curves=made("calibration_curves.png"),
+                    lift_chart=made("lift_chart.png"),
+                    pickle=made("calibrated_model.pkl"),
+                    reference=made("reference.parquet"),
+                ),
+                ReleaseFacts(
+                    run={
+                        **run,
+                        "counts": dict(features.counts),
+                        "features": dict(features.figures),
+                        "inputs": dict(features.inputs),
+                    },
+                    findings=findings,
+                    accepted_findings=accepted,
+                    gate=self.gate(trained, calibrated),
+                    leakage=leakage,
+                    history=self.registry.entries(),
+                    code_version=code,
+                ),
                 feature_set=chosen,
                 as_of=as_of,
-                run={
-                    **run,
-                    "counts": dict(features.counts),
-                    "features": dict(features.figures),
-                    "inputs": dict(features.inputs),
-                },
-                findings=findings,
-                accepted_findings=accepted,
-                gate=self.gate(trained, calibrated),
-                leakage=leakage,
-                history=self.registry.entries(),
-                code_version=code,
                 function_files=function,
                 work=work,
             )
@@ -289,21 +293,36 @@ class Modelling(Clients):
         return {name: built.fetch(self.runs, name) for name in built.files}
 
     def gate(self, trained: Manifest, calibrated: Manifest) -> dict[str, Any]:
-        """The challenger against today's champion, on the challenger's holdout: leads that neither was fitted on."""
+        """The challenger against today's champion, on the challenger's holdout: leads that neither was fitted on.
+
+        Computed once for each champion, however often a release asks.
+        """
         from lead_scoring.packaging import gate_release
 
         champion = self.registry.champion()
-        verdict = gate_release(
-            scores=trained.fetch(self.runs, "scores.parquet"),
-            calibrator=calibrated.fetch(self.runs, "calibrator.json"),
-            holdout=trained.fetch(self.runs, "holdout.parquet"),
-            champion=None if champion is None else self.scorer(champion),
-            settings=self.settings.gate,
-            bucket_policy=calibrated.fetch(self.runs, "bucket_policy.json"),
-            report=json.loads(trained.fetch(self.runs, "training_report.json").read_text()),
-            champion_report=None if champion is None else self.details_of(champion),
-        )
-        return {"champion": champion, **verdict.to_dict()}
+
+        def build(work: Path) -> StageOutput:  # noqa: ARG001 - a verdict has no files
+            verdict = gate_release(
+                scores=trained.fetch(self.runs, "scores.parquet"),
+                calibrator=calibrated.fetch(self.runs, "calibrator.json"),
+                holdout=trained.fetch(self.runs, "holdout.parquet"),
+                champion=None if champion is None else self.scorer(champion),
+                settings=self.settings.gate,
+                bucket_policy=calibrated.fetch(self.runs, "bucket_policy.json"),
+                report=json.loads(trained.fetch(self.runs, "training_report.json").read_text()),
+                champion_report=None if champion is None else self.details_of(champion),
+            )
+            return StageOutput({}, figures=verdict.to_dict())
+
+        inputs = {
+            "trained": trained.digest,
+            "calibrated": calibrated.digest,
+            "champion": champion,
+            "gate": plain(self.settings.gate),
+            "code": self.code(gate_release),
+        }
+        judged = run_stage(self.runs, "gate", dt.date.fromisoformat(trained.as_of), inputs, build)
+        return {"champion": champion, **judged.figures}
 
     def update_registry(
         self,

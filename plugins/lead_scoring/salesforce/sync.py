@@ -6,7 +6,7 @@ import datetime as dt
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,24 @@ class Superseded(BadInput):
         )
 
 
+@dataclass(frozen=True)
+class SyncRequest:
+    """What a person or a task asks of one sync.
+
+    :param dry_run: say what would change, send nothing.
+    :param approved_changes: so many leads may change bucket although it is more than ``max_bucket_change_share``: what
+        a person was shown and agreed to.
+    :param retry_parked: send values again that were refused, and those of closed leads: the reason was removed. A dry
+        run counts them among the changes, as the run will.
+    :param full: trust nothing that is on record of the leads: compare every one with the org, and send what differs.
+    """
+
+    dry_run: bool = False
+    approved_changes: int = 0
+    retry_parked: bool = False
+    full: bool = False
+
+
 def sync(
     sf: Salesforce | None,
     *,
@@ -51,10 +69,7 @@ def sync(
     settings: SalesforceSettings,
     config_folder: Path,
     work: Path | None = None,
-    dry_run: bool = False,
-    approved_changes: int = 0,
-    retry_parked: bool = False,
-    full: bool = False,
+    asked: SyncRequest | None = None,
 ) -> StageOutput:
     """Write to Salesforce what changed in the scores since the org last accepted a value.
 
@@ -66,12 +81,7 @@ def sync(
     :param state: object store for the journal.
     :param scores: Parquet files with the columns of ``lead_scores``, all of the day ``as_of``.
     :param work: folder for ``report.json``; without it the output has no files.
-    :param dry_run: say what would change, send nothing.
-    :param approved_changes: so many leads may change bucket although it is more than ``max_bucket_change_share``: what
-        a person was shown and agreed to.
-    :param retry_parked: send values again that were refused, and those of closed leads: the reason was removed. A dry
-        run counts them among the changes, as the run will.
-    :param full: trust nothing that is on record of the leads: compare every one with the org, and send what differs.
+    :param asked: None for a plain sync.
     :returns: counts of all tries of the run: leads = unchanged + parked + closed + changed, changed =
         accepted + set_aside + rejected + exhausted + unprocessed; ``sent``, and of these ``sent_now`` by this call.
     :raises BadInput: the org is not ready.
@@ -79,7 +89,8 @@ def sync(
     :raises CheckFailed: too many leads would change bucket, or too many rows were refused.
     :raises Transient: the org stayed out of reach or too many rows were left; try again.
     """
-    if sf is None and not dry_run:
+    asked = asked or SyncRequest()
+    if sf is None and not asked.dry_run:
         raise BadInput("a sync needs a Salesforce login; only a dry run does without")
     sql_folder = config_folder.parent / "sql"
     mapped = load_fields(config_folder)
@@ -89,21 +100,23 @@ def sync(
         check_fields(client, fields)
     with ExitStack() as stack:
         folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="salesforce-")))
-        transfer = Transfer(client, warehouse, state, mapped, sql_folder, folder) if client and not dry_run else None
+        transfer = (
+            Transfer(client, warehouse, state, mapped, sql_folder, folder) if client and not asked.dry_run else None
+        )
         interrupted = transfer.settle() if transfer else unfinished_run(state)
         org_id = client.org_id if client else ledger.latest_org(warehouse, sql_folder)
         latest = ledger.latest_day(ledger.query(warehouse, sql_folder, "salesforce_run_summary", org_id=org_id))
         superseded = latest if latest and as_of < latest else None
-        if superseded and not dry_run:
+        if superseded and not asked.dry_run:
             raise Superseded(as_of, superseded)
         known = ledger.query(warehouse, sql_folder, "salesforce_lead_state", org_id=org_id)
         diff = compare(
             scores,
-            forgotten(known) if full else known,
+            forgotten(known) if asked.full else known,
             fields,
             as_of=as_of,
             refresh_before_days=settings.refresh_before_days,
-            retry_parked=retry_parked,
+            retry_parked=asked.retry_parked,
             drifted=read_back(client, fields, as_of, settings.verify_share) if client else None,
         )
         quota = check_quota(client, diff.sendable) if client else {}
@@ -113,7 +126,7 @@ def sync(
             figures["dry_run_reason"] = "no row has a Salesforce id" if no_ids else "asked for, nothing was sent"
             output = write_report(folder, counts_of(diff, None, set()), figures, None)
         else:
-            _check_blast_radius(diff, settings, approved_changes)
+            _check_blast_radius(diff, settings, asked.approved_changes)
             sequences = _send(transfer, diff, fields, run_key, as_of)
             if not ledger.exists(warehouse) or warehouse.partition(ledger.TABLE, run_key) is None:
                 ledger.write(warehouse, sql_folder, run_key, 0, [], folder)  # that nothing changed is on record too
@@ -121,7 +134,9 @@ def sync(
             counts = counts_of(diff, outcome, sequences)
             output = write_report(folder, counts, figures, outcome)
             again = refused_before(outcome, known, as_of)
-            judge(counts, output.figures["problems"], settings, run_key, retried=retry_parked, refused_before=again)
+            judge(
+                counts, output.figures["problems"], settings, run_key, retried=asked.retry_parked, refused_before=again
+            )
     return output if work else replace(output, files={})
 
 

@@ -14,6 +14,8 @@ MODULES = (
     "stage.py",
     "text.py",
     "storage/__init__.py",
+    "storage/below.py",
+    "storage/interface.py",
     "storage/names.py",
     "storage/local.py",
     "registry/__init__.py",

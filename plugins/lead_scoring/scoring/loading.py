@@ -31,7 +31,9 @@ from lead_scoring.scoring.trees import Trees
 from lead_scoring.scoring.ubjson import read_ubjson
 from lead_scoring.stage import sha256_bytes
 from lead_scoring.storage import ObjectStore, open_store
+from lead_scoring.storage.below import Below
 
+PRODUCTION = "production"
 GOLDEN_TOLERANCE = 1e-9
 # How many leading parts of a version must be equal. Only what computes a score is compared; the golden scores answer
 # for the rest. XGBoost comes under two distribution names and is not needed at all to score one lead.
@@ -60,6 +62,11 @@ class LoadedPackage:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, trees=Trees(read_ubjson(state["booster"])))
+
+
+def packages_in(store: ObjectStore) -> tuple[ObjectStore, ObjectStore]:
+    """The packages of a models store, and the store itself, which holds ``registry/``."""
+    return Below(store, PRODUCTION), store
 
 
 def split_model_dir(model_dir: str) -> tuple[ObjectStore, ObjectStore]:

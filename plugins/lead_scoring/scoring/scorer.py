@@ -17,7 +17,7 @@ from lead_scoring.model.buckets import ACTIONS, BUCKETS, BucketPolicy, freeze_po
 from lead_scoring.model.calibrators.logistic import sigmoid
 from lead_scoring.model.native import check_version
 from lead_scoring.scoring.lead_checks import MISSING, LeadChecks
-from lead_scoring.scoring.loading import LoadedPackage, choose_version, load_package, split_model_dir
+from lead_scoring.scoring.loading import LoadedPackage, choose_version, load_package, packages_in, split_model_dir
 from lead_scoring.stage import canonical_json, sha256_bytes
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from lead_scoring.scoring.booster import Booster
     from lead_scoring.scoring.tables import TableScorer
+    from lead_scoring.storage import ObjectStore
 
 MAX_COMPILED_ROWS = 2000  # below this the compiled trees are faster than loading XGBoost
 
@@ -38,6 +39,7 @@ class LeadScorer:
         what is in production and which bytes are a version's. Without one, ``champion.json`` in the folder does.
     :param bucket_policy: replaces the packaged policy: ``absolute``, ``lift`` or ``capacity`` (computed from what the
         package holds and ``settings.buckets``, unless it is the packaged one), a :class:`BucketPolicy`, or its dict.
+    :param store: an open models store, which holds ``production/`` and ``registry/``; takes the place of ``model_dir``.
     :param manifest_digest: SHA-256 the manifest must have, if the caller knows it; otherwise the registry is asked.
     :raises NotFound: the folder or the version does not exist, or the registry does not know the version.
     :raises CheckFailed: the package is not what was registered, or does not score here as it did when packaged.
@@ -49,11 +51,12 @@ class LeadScorer:
         model_dir: str = "models/production",
         bucket_policy: BucketPolicy | Mapping[str, Any] | str | None = None,
         *,
+        store: ObjectStore | None = None,
         manifest_digest: str | None = None,
     ) -> None:
         if model_version is not None and not isinstance(model_version, str):
             raise BadInput(f"model_version is {model_version!r}; give text like v1-20241221-2c391f0f, or None")
-        packages, parent = split_model_dir(str(model_dir))
+        packages, parent = split_model_dir(str(model_dir)) if store is None else packages_in(store)
         if model_version and manifest_digest:  # the caller has asked the registry
             found: tuple[str, str | None] = model_version, manifest_digest
         else:
@@ -96,7 +99,9 @@ class LeadScorer:
         if self._tables is None:
             from lead_scoring.scoring.tables import TableScorer
 
-            self._tables = TableScorer(self)
+            self._tables = TableScorer(
+                self.package, self.checks, self.bucket_policy, self.booster.margins, self.calibrator_digest
+            )
         return self._tables
 
     def score_lead(

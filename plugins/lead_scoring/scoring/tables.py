@@ -7,7 +7,7 @@ percentiles run beside the trees of the next chunk, where two OpenMP threads wou
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,9 @@ from lead_scoring.tables.values import convert, fits
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lead_scoring.scoring.scorer import LeadScorer
+    from lead_scoring.model.buckets import BucketPolicy
+    from lead_scoring.scoring.lead_checks import LeadChecks
+    from lead_scoring.scoring.loading import LoadedPackage
 
 CHUNK_ROWS = 65_536
 Floats = NDArray[np.float64]
@@ -33,12 +35,22 @@ Matrix = NDArray[np.float32]
 
 
 class TableScorer:
-    """The part of a :class:`LeadScorer` that deals in Arrow."""
+    """The part of a :class:`~lead_scoring.scoring.LeadScorer` that deals in Arrow.
 
-    def __init__(self, scorer: LeadScorer) -> None:
-        self.scorer = scorer
-        self.margins = scorer.booster.margins
-        self.reference = np.asarray(scorer.reference_margins, dtype=np.float64)
+    :param margins: features, float32 of shape (n, features), to log-odds: of the booster.
+    """
+
+    def __init__(
+        self,
+        package: LoadedPackage,
+        checks: LeadChecks,
+        bucket_policy: BucketPolicy,
+        margins: Callable[[Matrix], Floats],
+        calibrator_digest: str,
+    ) -> None:
+        self.package, self.checks, self.bucket_policy = package, checks, bucket_policy
+        self.margins, self.calibrator_digest = margins, calibrator_digest
+        self.reference = np.asarray(package.spec.reference_margins, dtype=np.float64)
 
     def positions(self, schema: pa.Schema, sample: Sample | None = None) -> list[int]:
         """Where each feature stands in a table, by the model's name or the warehouse's. Other columns are not read.
@@ -47,7 +59,7 @@ class TableScorer:
         """
         found = self.found(schema.names, sample)
         places = []
-        for feature in self.scorer.package.spec.features:
+        for feature in self.package.spec.features:
             place = schema.names.index(found[feature.column])
             kind = schema.field(place).type
             if not fits(kind, "number"):
@@ -57,10 +69,10 @@ class TableScorer:
 
     def found(self, names: Sequence[str], sample: Sample | None = None) -> dict[str, str]:
         """Feature column, and ``lead_id`` if there is one, to its name in a table."""
-        features = self.scorer.package.spec.features
+        features = self.package.spec.features
         wanted = [Column(feature.column, "number", also=(feature.name,)) for feature in features]
         wanted.append(Column("lead_id", "lead_id", required=False))
-        needs = self.scorer.checks.hint
+        needs = self.checks.hint
         return resolve(names, wanted, table="the table", sample=sample, needs=needs, library=True)
 
     def matrix(
@@ -72,9 +84,9 @@ class TableScorer:
         matrix = np.empty((batch.num_rows, len(positions)), dtype=np.float32)
         problems: dict[int, list[str]] = {}
         clipped: dict[int, list[str]] = {}
-        checks = self.scorer.checks
+        checks = self.checks
         for place, (feature, bounds, limits, position) in enumerate(
-            zip(self.scorer.package.spec.features, checks.bounds, checks.limits, positions, strict=True)
+            zip(self.package.spec.features, checks.bounds, checks.limits, positions, strict=True)
         ):
             values = convert(batch.column(position), "number").to_numpy(zero_copy_only=False)
             good = (values >= limits[0]) & (values <= limits[1])
@@ -94,23 +106,23 @@ class TableScorer:
 
     def columns(self, margins: Floats) -> dict[str, pa.Array]:
         """Everything that follows from the margins, by column name."""
-        scorer = self.scorer
-        scores = scorer.calibrator.apply(margins)
-        codes = pa.array(scorer.bucket_policy.assign(scores))
+        package, base_rate = self.package, self.package.spec.base_rate
+        scores = package.calibrator.apply(margins)
+        codes = pa.array(self.bucket_policy.assign(scores))
         ranks = np.maximum(np.searchsorted(self.reference, margins, side="right") - 1, 0) / 10
         rows = len(margins)
         return {
             "lead_score": pa.array(scores),
             "score_bucket": pa.DictionaryArray.from_arrays(codes, pa.array(BUCKETS)),
             "action_recommended": pa.DictionaryArray.from_arrays(codes, pa.array(ACTIONS)),
-            "model_version": constant(scorer.model_version, rows),
+            "model_version": constant(package.version, rows),
             "uncalibrated_score": pa.array(sigmoid(margins)),
             "margin": pa.array(margins),
             "percentile": pa.array(ranks) if len(self.reference) else pa.nulls(rows, pa.float64()),
-            "lift": pa.array(scores / scorer.base_rate) if scorer.base_rate else pa.nulls(rows, pa.float64()),
-            "bucket_policy": constant(scorer.bucket_policy.name, rows),
-            "calibrator_digest": constant(scorer.calibrator_digest, rows),
-            "manifest_digest": constant(scorer.manifest_digest, rows),
+            "lift": pa.array(scores / base_rate) if base_rate else pa.nulls(rows, pa.float64()),
+            "bucket_policy": constant(self.bucket_policy.name, rows),
+            "calibrator_digest": constant(self.calibrator_digest, rows),
+            "manifest_digest": constant(package.manifest_digest, rows),
         }
 
     def score(self, leads: pd.DataFrame | pa.Table | pa.RecordBatch) -> pd.DataFrame | pa.Table:
@@ -139,12 +151,12 @@ class TableScorer:
 
     def _mixed_column(self, name: str, cells: list[object], error: Exception) -> pa.Array:
         """Numbers of several kinds, where all are numbers. :raises BadInput: names the first cell that is none."""
-        for feature, limits in zip(self.scorer.package.spec.features, self.scorer.checks.limits, strict=True):
+        for feature, limits in zip(self.package.spec.features, self.checks.limits, strict=True):
             if name in {feature.name, feature.column}:
                 values = [check_value(cell, limits, nullable=True) for cell in cells]
                 for row, (_, problem) in enumerate(values):
                     if problem:
-                        hint = self.scorer.checks.hint
+                        hint = self.checks.hint
                         raise BadInput(f"feature {feature.name!r} {problem} (row {row}); {hint}") from error
                 return pa.array([value for value, _ in values], pa.float64())
         if name == "lead_id":
@@ -166,7 +178,7 @@ class TableScorer:
                 row, found = min(problems.items())
                 lead = short(batch.column("lead_id")[row].as_py()) if "lead_id" in batch.schema.names else "no lead_id"
                 more = f" and {len(problems) - 1} more leads" if len(problems) > 1 else ""
-                raise BadInput(f"{found[0]} (row {start + row}, lead {lead}{more}); {self.scorer.checks.hint}")
+                raise BadInput(f"{found[0]} (row {start + row}, lead {lead}{more}); {self.checks.hint}")
             columns = {**self.columns(self.margins(matrix)), "clipped": named(clipped, batch.num_rows)}
             return {"lead_id": batch.column("lead_id"), **columns} if "lead_id" in batch.schema.names else columns
 

@@ -53,17 +53,18 @@ class GcsStore:
     """:class:`~lead_scoring.storage.ObjectStore` below a prefix of a bucket, for any number of machines.
 
     :param uri: ``gs://bucket`` or ``gs://bucket/prefix``. The bucket must exist.
+    :param client: by default one is made with the credentials of the environment.
     :raises BadInput: the address names no bucket, or there are no credentials.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, client: Client | None = None) -> None:
         bucket, _, prefix = uri.removeprefix("gs://").rstrip("/").partition("/")
         if not bucket:
             raise BadInput(f"storage address {uri!r} names no bucket; give gs://bucket/prefix")
         self.uri = f"gs://{bucket}/{prefix}" if prefix else f"gs://{bucket}"
         self._prefix = f"{check_name(prefix)}/" if prefix else ""
         with self._translated("open", ""):
-            self._client = Client(project=None)  # reading and writing objects needs no project
+            self._client = client or Client(project=None)  # reading and writing objects needs no project
         self._bucket = self._client.bucket(bucket)
         self._cache: tempfile.TemporaryDirectory[str] | None = None
 

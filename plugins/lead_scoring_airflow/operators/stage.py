@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
     from lead_scoring.pipeline import Pipeline
+    from lead_scoring.settings import Settings
     from lead_scoring.stage import Manifest
 
 LONGEST_TEXT = 1000  # characters of a text parameter: a path
@@ -56,7 +57,28 @@ def make_pipeline() -> Pipeline:
     from lead_scoring.pipeline import Pipeline
     from lead_scoring.settings import load_settings
 
-    return Pipeline(load_settings())
+    settings = load_settings()
+    return Pipeline(settings, **google_clients(settings))
+
+
+def google_clients(settings: Settings) -> dict[str, Any]:
+    """Clients of the Airflow connection ``warehouse.conn_id``, for the services that the settings use."""
+    clients: dict[str, Any] = {}
+    if conn_id := settings.warehouse.conn_id:
+        if any(
+            settings.location(place).startswith("gs://") for place in (settings.storage.models, settings.storage.runs)
+        ):
+            from airflow.providers.google.cloud.hooks.gcs import GCSHook
+
+            clients["storage_client"] = GCSHook(gcp_conn_id=conn_id).get_conn()
+        if settings.warehouse.engine == "bigquery":
+            from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
+
+            hook = BigQueryHook(gcp_conn_id=conn_id, location=settings.warehouse.location)
+            clients["bigquery_client"] = hook.get_client(
+                project_id=settings.warehouse.project, location=settings.warehouse.location
+            )
+    return clients
 
 
 class reported_errors:  # noqa: N801 - reads as a statement
