@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CATALOG_FILE = "feature_catalog.yaml"
+OWN_SETS = "feature_sets"  # a folder beside it: one file a feature set of one's own
 DIRECTIONS = ("up", "down", "flat")
 
 _REQUIRED: Mapping[str, type | tuple[type, ...]] = {
@@ -42,6 +43,8 @@ _OPTIONAL: Mapping[str, type | tuple[type, ...]] = {
     "column": str,
     "clip_up_to": (int, float),
     "clip_down_to": (int, float),
+    "categories": list,
+    "missing_values": list,
 }
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 
@@ -100,6 +103,8 @@ class FeatureSpec:
     :param clip_up_to: a value above ``maximum`` and up to this is extreme but plausible: it counts as ``maximum``, and
         the row says so. Beyond it the value is impossible. None: whatever is above ``maximum`` is impossible.
     :param clip_down_to: likewise below ``minimum``.
+    :param categories: the texts that a ready table holds; the value is the place of the text, from 0. Empty: numbers.
+    :param missing_values: numbers that mean "missing", outside of the range.
     """
 
     name: str
@@ -116,18 +121,28 @@ class FeatureSpec:
     direction: str
     clip_up_to: float | None = None
     clip_down_to: float | None = None
+    categories: tuple[str, ...] = ()
+    missing_values: tuple[float, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Everything that defines the feature. What is not said is left out, so that a new key moves no digest."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        return {key: value for key, value in asdict(self).items() if value is not None and value != ()}
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """A named, ordered list of features. The order is the model's column order."""
+    """A named, ordered list of features. The order is the model's column order.
+
+    :param target: of a set of one's own: the column of the ready table that holds the outcome. Empty: ``target``.
+    :param positive: the text in it that means a conversion; empty where it holds 0 and 1.
+    :param own: it describes a ready table, and no SQL computes it.
+    """
 
     name: str
     features: tuple[FeatureSpec, ...]
+    target: str = ""
+    positive: str = ""
+    own: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -140,7 +155,10 @@ class FeatureSet:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over every definition: a changed word is a changed feature set."""
-        return sha256_bytes(canonical_json({"name": self.name, "features": [item.facts() for item in self.features]}))
+        facts: dict[str, Any] = {"name": self.name, "features": [item.facts() for item in self.features]}
+        if self.own:
+            facts |= {"target": self.target, "positive": self.positive}
+        return sha256_bytes(canonical_json(facts))
 
 
 @dataclass(frozen=True)
@@ -161,41 +179,62 @@ class Catalog:
 
 
 def load_catalog(config_folder: Path) -> Catalog:
-    """Read and check ``feature_catalog.yaml``.
+    """Read and check ``feature_catalog.yaml``, and the feature sets of one's own in ``feature_sets/*.yaml`` beside it.
 
     :raises BadInput: the file is missing, or a feature or a set is not written as it must be.
     """
     path = config_folder / CATALOG_FILE
     if not path.is_file():
         raise BadInput(f"feature catalog {path} does not exist; set LEAD_SCORING_HOME to the project's root")
-    data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    features = {name: _feature(name, entry) for name, entry in (data.get("features") or {}).items()}
-    columns = [feature.column for feature in features.values()]
-    if repeated := sorted({column for column in columns if columns.count(column) > 1}):
-        raise BadInput(f"column {repeated[0]!r} belongs to two features in {CATALOG_FILE}; give each its own")
-    sets = {name: _set(name, members, features) for name, members in (data.get("sets") or {}).items()}
+    features, sets = _read(path)
+    for own in sorted((config_folder / OWN_SETS).glob("*.yaml")):
+        _, found = _read(own, own=True)
+        if taken := sorted(set(found) & set(sets)):
+            raise BadInput(f"feature set {taken[0]!r} of {own.name} is defined already; give it another name")
+        sets |= found
     return Catalog(features=features, sets=sets)
 
 
-def _feature(name: str, entry: Any) -> FeatureSpec:
+def _read(path: Path, *, own: bool = False) -> tuple[dict[str, FeatureSpec], dict[str, FeatureSet]]:
+    """Features and sets of one file.
+
+    :param own: the sets describe a ready table, and ``target`` says which of its columns holds the outcome.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is not YAML: {' '.join(str(error).split())[:200]}") from error
+    features = {name: _feature(name, entry, path.name) for name, entry in (data.get("features") or {}).items()}
+    columns = [feature.column for feature in features.values()]
+    if repeated := sorted({column for column in columns if columns.count(column) > 1}):
+        raise BadInput(f"column {repeated[0]!r} belongs to two features in {path.name}; give each its own")
+    target = data.get("target") or {}
+    if not isinstance(target, dict) or not set(target) <= {"column", "positive"}:
+        raise BadInput(f"target in {path.name} is {target!r}; it must be a mapping of column and, for texts, positive")
+    facts = {"target": str(target.get("column", "")), "positive": str(target.get("positive", "")), "own": own}
+    sets = {name: _set(name, members, features, path.name, facts) for name, members in (data.get("sets") or {}).items()}
+    return features, sets
+
+
+def _feature(name: str, entry: Any, file: str) -> FeatureSpec:
     if not isinstance(entry, dict):
-        raise BadInput(f"feature {name!r} in {CATALOG_FILE} is {entry!r}; it must be a mapping of {sorted(_REQUIRED)}")
+        raise BadInput(f"feature {name!r} in {file} is {entry!r}; it must be a mapping of {sorted(_REQUIRED)}")
     if unknown := sorted(set(entry) - set(_REQUIRED) - set(_OPTIONAL)):
         raise BadInput(
-            f"feature {name!r} in {CATALOG_FILE} has the unknown key {unknown[0]!r}; known: "
+            f"feature {name!r} in {file} has the unknown key {unknown[0]!r}; known: "
             f"{sorted({**_REQUIRED, **_OPTIONAL})}"
         )
     for key, kind in {**_REQUIRED, **_OPTIONAL}.items():
         if key not in entry:
             if key in _OPTIONAL:
                 continue
-            raise BadInput(f"feature {name!r} in {CATALOG_FILE} has no {key!r}; add it")
+            raise BadInput(f"feature {name!r} in {file} has no {key!r}; add it")
         value = entry[key]
         if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-            raise BadInput(f"feature {name!r} in {CATALOG_FILE} has {key} = {value!r}, which has the wrong type")
+            raise BadInput(f"feature {name!r} in {file} has {key} = {value!r}, which has the wrong type")
     column = entry.get("column", name)
     if not _COLUMN.fullmatch(column):
-        raise BadInput(f"feature {name!r} needs a 'column' of letters, digits and underscores in {CATALOG_FILE}")
+        raise BadInput(f"feature {name!r} needs a 'column' of letters, digits and underscores in {file}")
     if entry["direction"] not in DIRECTIONS:
         raise BadInput(f"feature {name!r} has direction {entry['direction']!r}; it must be one of {DIRECTIONS}")
     if entry["minimum"] > entry["maximum"]:
@@ -205,6 +244,19 @@ def _feature(name: str, entry: Any) -> FeatureSpec:
         raise BadInput(f"feature {name!r} has clip_up_to {up}; it must lie above its maximum {entry['maximum']}")
     if down is not None and down >= entry["minimum"]:
         raise BadInput(f"feature {name!r} has clip_down_to {down}; it must lie below its minimum {entry['minimum']}")
+    categories, missing = entry.get("categories", []), entry.get("missing_values", [])
+    if not all(isinstance(text, str) for text in categories) or len(set(categories)) != len(categories):
+        raise BadInput(f"feature {name!r} has categories {categories}; they must be different texts (quote them)")
+    if categories and (entry["minimum"], entry["maximum"]) != (0, len(categories) - 1):
+        raise BadInput(f"feature {name!r} has {len(categories)} categories: its range is 0 to {len(categories) - 1}")
+    for value in missing:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise BadInput(f"feature {name!r} has the missing value {value!r}; it must be a number")
+        if not entry["nullable"] or entry["minimum"] <= value <= entry["maximum"]:
+            raise BadInput(
+                f"feature {name!r} has the missing value {value}: it must lie outside of its range "
+                f"{entry['minimum']} to {entry['maximum']}, and the feature must be nullable"
+            )
     return FeatureSpec(
         name=name,
         column=column,
@@ -220,14 +272,18 @@ def _feature(name: str, entry: Any) -> FeatureSpec:
         direction=entry["direction"],
         clip_up_to=None if up is None else float(up),
         clip_down_to=None if down is None else float(down),
+        categories=tuple(categories),
+        missing_values=tuple(float(value) for value in missing),
     )
 
 
-def _set(name: str, members: Any, features: Mapping[str, FeatureSpec]) -> FeatureSet:
+def _set(
+    name: str, members: Any, features: Mapping[str, FeatureSpec], file: str, facts: Mapping[str, Any]
+) -> FeatureSet:
     if not isinstance(members, list) or not members:
-        raise BadInput(f"feature set {name!r} in {CATALOG_FILE} must be a list of feature names")
+        raise BadInput(f"feature set {name!r} in {file} must be a list of feature names")
     if unknown := [member for member in members if member not in features]:
-        raise BadInput(f"feature set {name!r} names {unknown[0]!r}, which {CATALOG_FILE} does not define")
+        raise BadInput(f"feature set {name!r} names {unknown[0]!r}, which {file} does not define")
     if len(set(members)) != len(members):
         raise BadInput(f"feature set {name!r} names a feature twice")
-    return FeatureSet(name=name, features=tuple(features[member] for member in members))
+    return FeatureSet(name=name, features=tuple(features[member] for member in members), **facts)

@@ -14,11 +14,11 @@ from lead_scoring.errors import LeadScoringError, exhausted
 
 
 def parser() -> argparse.ArgumentParser:
-    from lead_scoring.cli import data, models, operations, registry, scores, sync
+    from lead_scoring.cli import catalog, data, models, operations, registry, scores, sync
 
     top = argparse.ArgumentParser(prog="lead-scoring", description="Lead scores from the warehouse to Salesforce.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (data, models, registry, scores, sync, operations):
+    for group in (data, catalog, models, registry, scores, sync, operations):
         group.add_commands(commands)
     return top
 

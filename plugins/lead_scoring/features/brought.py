@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lead_scoring.catalog import FeatureSet
+from lead_scoring.catalog import FeatureSet, FeatureSpec
 from lead_scoring.errors import BadInput
-from lead_scoring.features.contract import Reasons, clip, contract_reasons, lead_id_reasons, marked, merge
+from lead_scoring.features.contract import Reasons, clip, contract_reasons, encode, lead_id_reasons, marked, merge
 from lead_scoring.features.rows import RowSink, row_schema
 from lead_scoring.settings import FeatureSettings
 from lead_scoring.stage import StageOutput
@@ -46,7 +47,7 @@ def bring(
     :raises BadInput: no rows; a column is missing, there twice, only alike, or holds what it cannot hold.
     :raises CheckFailed: more rows were set aside than ``features.max_rejected_share`` allows.
     """
-    wanted = [Column(feature.column, "number", also=(feature.name,)) for feature in feature_set.features]
+    wanted = [Column(feature.column, _kind(feature, table), also=(feature.name,)) for feature in feature_set.features]
     names = {(maps or {}).get(name, name) for name in table.names}
     contact = "pit_date" if "pit_date" in names and "contacted_at" not in names else "contacted_at"
     wanted += [
@@ -55,7 +56,9 @@ def bring(
         Column("scorable", "bool", required=False),
         Column("clipped", "text", required=False, matters=False),
     ]
-    wanted += [Column("target", "flag", required=False)] if with_target else []
+    outcome = "text" if feature_set.positive and "target" not in names else "flag"
+    also = (feature_set.target,) if feature_set.target and feature_set.target != "target" else ()
+    wanted += [Column("target", outcome, also=also, required=False)] if with_target else []
     needs = f"feature set {feature_set.name} needs {', '.join(feature_set.names)}"
     taken = take(table, wanted, work / "taken.parquet", called="feature table", maps=maps, needs=needs)
     if taken.rows == 0:
@@ -113,6 +116,21 @@ def bring(
     )
 
 
+def _kind(feature: FeatureSpec, table: OpenTable) -> str:
+    """Categories are texts, or their codes in a table that was made here."""
+    name = next((name for name in (feature.column, feature.name) if name in table.names), None)
+    if not feature.categories or name is None:
+        return "number" if not feature.categories else "text"
+    return "text" if any(isinstance(value, str) for value in table.sample(name)) else "number"
+
+
+def _outcome(values: pa.ChunkedArray, feature_set: FeatureSet) -> npt.NDArray[np.float64]:
+    """0, 1 and NaN: of texts, 1 is the one that the feature set calls positive."""
+    if not pa.types.is_string(values.type):
+        return values.to_numpy()
+    return pc.equal(values, feature_set.positive).cast(pa.float64()).to_numpy()
+
+
 def _add(sink: RowSink, table: pa.Table, feature_set: FeatureSet, *, first_row: int, as_of: dt.date) -> None:
     count, names = table.num_rows, set(table.column_names)
     reasons: list[Reasons] = []
@@ -125,10 +143,12 @@ def _add(sink: RowSink, table: pa.Table, feature_set: FeatureSet, *, first_row: 
     pit = table.column("pit_date") if "pit_date" in names else pa.nulls(count, pa.date32())
     late = pc.fill_null(pc.greater(pit, pa.scalar(as_of, pa.date32())), False)
     reasons.append(marked(late.to_numpy(zero_copy_only=False), "contact date lies after as_of"))
-    target = table.column("target").to_numpy() if "target" in names else np.full(count, np.nan)
+    target = _outcome(table.column("target"), feature_set) if "target" in names else np.full(count, np.nan)
     odd = ~np.isnan(target) & (target != 0) & (target != 1)
     reasons.append({int(place): f"target is {target[place]:g}, not 0 or 1" for place in np.flatnonzero(odd)})
-    frame = table.select(feature_set.columns).to_pandas().astype("float64")
+    frame = table.select(feature_set.columns).to_pandas()
+    reasons.append(encode(frame, feature_set))
+    frame = frame.astype("float64")
     flags = pa.array(clip(frame, feature_set), pa.string())
     if "clipped" in names:  # a table that was made here is clipped already
         flags = pc.coalesce(table.column("clipped").combine_chunks().cast(pa.string()), flags)

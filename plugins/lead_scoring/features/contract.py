@@ -17,11 +17,13 @@ import pandera.pandas as pandera
 
 from lead_scoring.catalog import FeatureSet, FeatureSpec
 from lead_scoring.lead_ids import valid_lead_ids
+from lead_scoring.text import shown
 
 Reasons = dict[int, str]
 
 # What differs from row to row in a reason: values are left out when reasons are counted.
 _VALUES = (
+    (re.compile(r"^(\S+) .* (is none of its categories)$"), r"\1 \2"),
     (re.compile(r"^(lead_id) .* (is not .*)$"), r"\1 \2"),
     (re.compile(r"^(advisor_crd) .* (is not a number)$"), r"\1 \2"),
     (re.compile(r"^(unknown firm) .*$"), r"\1"),
@@ -34,6 +36,29 @@ _VALUES = (
 def feature_schema(feature_set: FeatureSet) -> pandera.DataFrameSchema:
     """The pandera schema of the feature columns after :func:`clip`: type, range, missing or not."""
     return pandera.DataFrameSchema({feature.column: _column(feature) for feature in feature_set.features})
+
+
+def encode(frame: pd.DataFrame, feature_set: FeatureSet) -> Reasons:
+    """Turn texts into the codes of their categories and numbers that mean "missing" into NaN, in ``frame`` itself.
+
+    :param frame: the feature columns; one with categories holds texts, or the codes themselves.
+    :returns: the rows with a text that is no category, and which.
+    """
+    found: list[Reasons] = []
+    for feature in feature_set.features:
+        values = frame[feature.column]
+        if feature.categories and not pd.api.types.is_numeric_dtype(values):
+            codes = {text: float(place) for place, text in enumerate(feature.categories)}
+            known = values.map(codes)
+            strange = (known.isna() & values.notna()).to_numpy(bool)
+            found.append({
+                place: f"{feature.column} {shown(values.iloc[place], maximum=60)!r} is none of its categories"
+                for place in np.flatnonzero(strange).tolist()
+            })
+            frame[feature.column] = np.where(strange, 0.0, known.to_numpy(dtype="float64"))
+        elif feature.missing_values:
+            frame[feature.column] = np.where(values.isin(feature.missing_values), np.nan, values.astype("float64"))
+    return merge(found)
 
 
 def clip(frame: pd.DataFrame, feature_set: FeatureSet) -> list[str | None]:

@@ -35,6 +35,8 @@ class ScorerFeature:
     :param nullable: a missing value is allowed and reaches the trees as NaN.
     :param minimum: smallest allowed value, None where there is no bound. ``maximum`` likewise. Both inclusive.
     :param clip_up_to: values above ``maximum`` and up to this count as ``maximum``; ``clip_down_to`` likewise.
+    :param categories: texts that stand for 0, 1, ...; empty for numbers.
+    :param missing_values: numbers that mean "missing".
     """
 
     name: str
@@ -44,11 +46,19 @@ class ScorerFeature:
     maximum: float | None = None
     clip_up_to: float | None = None
     clip_down_to: float | None = None
+    categories: tuple[str, ...] = ()
+    missing_values: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Without limits of clipping where there are none, so that packages from before them keep their bytes."""
-        found = asdict(self)
-        return {key: value for key, value in found.items() if value is not None or not key.startswith("clip_")}
+        """Without what is not said of clipping, categories and missing values: so older packages keep their bytes."""
+        always = ("name", "column", "nullable", "minimum", "maximum")
+        found = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in found.items() if key in always or (value is not None and value != [])}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ScorerFeature:
+        found: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ class ScorerSpec:
         return cls(
             feature_set=data["feature_set"],
             feature_set_digest=data["feature_set_digest"],
-            features=tuple(ScorerFeature(**feature) for feature in data["features"]),
+            features=tuple(ScorerFeature.from_dict(feature) for feature in data["features"]),
             calibrator=data["calibrator"],
             bucket_policy=data["bucket_policy"],
             base_rate=data["base_rate"],

@@ -187,8 +187,16 @@ def _spec(
 ) -> ScorerSpec:
     features = tuple(
         ScorerFeature(
-            item.name, item.column, item.nullable, item.minimum, item.maximum, item.clip_up_to, item.clip_down_to
-        )
+            item.name,
+            item.column,
+            item.nullable,
+            item.minimum,
+            item.maximum,
+            item.clip_up_to,
+            item.clip_down_to,
+            item.categories,
+            item.missing_values,
+        )  # fmt: skip
         for item in feature_set.features
     )
     return ScorerSpec(feature_set.name, feature_set.digest, features, calibrator, policy, base_rate)

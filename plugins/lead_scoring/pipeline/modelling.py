@@ -80,6 +80,11 @@ class Modelling(Clients):
                 return brought(table)
         if maps:
             raise BadInput("a map of columns needs a ready feature table; without one nothing is mapped")
+        if chosen.own:
+            raise BadInput(
+                f"feature set {chosen.name!r} describes a ready table, and no SQL computes it: give the table "
+                "(--features, in Airflow the field `features`)"
+            )
         inputs["source"] = self.warehouse.fingerprint(list(SOURCE_TABLES))
         return run_stage(
             self.runs, "materialize_features", as_of, inputs,

@@ -39,7 +39,10 @@ def describe(template: Mapping[str, Any], scorer: LeadScorer) -> dict[str, Any]:
     lead = described["components"]["schemas"]["Lead"]
     for feature, (low, high) in zip(scorer.checks.features, scorer.checks.limits, strict=True):
         kind = ["number", "null"] if feature.nullable else "number"
-        lead["properties"][feature.name] = {"type": kind, "minimum": low, "maximum": high}
+        number: dict[str, Any] = {"type": kind, "minimum": low, "maximum": high}
+        texts = {"type": "string", "enum": list(feature.categories)}
+        also = [{"const": value} for value in feature.missing_values] + ([texts] if feature.categories else [])
+        lead["properties"][feature.name] = {"anyOf": [*also, number]} if also else number
     lead |= {"required": list(scorer.feature_names), "additionalProperties": False}
     lead.pop("example", None)
     return described

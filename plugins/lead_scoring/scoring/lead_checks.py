@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, cast
 
 from lead_scoring.errors import BadInput
-from lead_scoring.model.native import ScorerSpec, package_files
+from lead_scoring.model.native import ScorerFeature, ScorerSpec, package_files
 
 FLOAT32_MAX = 3.4028234663852886e38
 MISSING = ("refuse", "document")
@@ -99,8 +99,10 @@ class LeadChecks:
             if feature.name not in given:
                 problems.append(f"feature {feature.name!r} is missing")
                 continue
-            value, problem = check_value(given[feature.name], limits, feature.nullable)
+            value, problem = check_value(meant(feature, given[feature.name]), limits, feature.nullable)
             values.append(clipped(value, bounds))
+            if problem and feature.categories and isinstance(given[feature.name], str):
+                problem = f"is {short(given[feature.name])}, which is none of its categories"
             if problem:
                 problems.append(f"feature {feature.name!r} {problem}")
         if problems:
@@ -128,6 +130,15 @@ def clipped(value: float, bounds: tuple[float, float]) -> float:
     """The nearest value within the bounds; NaN stays NaN."""
     low, high = bounds
     return low if value < low else high if value > high else value
+
+
+def meant(feature: ScorerFeature, value: Any) -> Any:
+    """The number that a text of a category stands for, None for a number that means "missing", else the value."""
+    if isinstance(value, str) and value in feature.categories:
+        return feature.categories.index(value)
+    if feature.missing_values and isinstance(value, Real) and not isinstance(value, bool):
+        return None if value in feature.missing_values else value
+    return value
 
 
 def check_value(value: Any, bounds: tuple[float, float], nullable: bool) -> tuple[float, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lead_scoring.errors import BadInput
@@ -62,7 +63,7 @@ class TableScorer:
         for feature in self.package.spec.features:
             place = schema.names.index(found[feature.column])
             kind = schema.field(place).type
-            if not fits(kind, "number"):
+            if not fits(kind, "number") and not (feature.categories and fits(kind, "text")):
                 raise BadInput(f"feature {feature.name!r} is of type {kind} in the table; it must be a number")
             places.append(place)
         return places
@@ -70,7 +71,10 @@ class TableScorer:
     def found(self, names: Sequence[str], sample: Sample | None = None) -> dict[str, str]:
         """Feature column, and ``lead_id`` if there is one, to its name in a table."""
         features = self.package.spec.features
-        wanted = [Column(feature.column, "number", also=(feature.name,)) for feature in features]
+        wanted = [
+            Column(feature.column, "text" if feature.categories else "number", also=(feature.name,))
+            for feature in features
+        ]
         wanted.append(Column("lead_id", "lead_id", required=False))
         needs = self.checks.hint
         return resolve(names, wanted, table="the table", sample=sample, needs=needs, library=True)
@@ -88,7 +92,15 @@ class TableScorer:
         for place, (feature, bounds, limits, position) in enumerate(
             zip(self.package.spec.features, checks.bounds, checks.limits, positions, strict=True)
         ):
-            values = convert(batch.column(position), "number").to_numpy(zero_copy_only=False)
+            column = batch.column(position)
+            if feature.categories and not fits(column.type, "number"):
+                column, unknown = codes_of(convert(column, "text"), feature.categories)
+                for row, text in unknown.items():
+                    said = f"feature {feature.name!r} is {short(text)}, which is none of its categories"
+                    problems.setdefault(row, []).append(said)
+            values = convert(column, "number").to_numpy(zero_copy_only=False)
+            if feature.missing_values:
+                values = np.where(np.isin(values, feature.missing_values), np.nan, values)
             good = (values >= limits[0]) & (values <= limits[1])
             if feature.nullable:
                 good |= np.isnan(values)
@@ -205,6 +217,17 @@ def constant(text: str, rows: int) -> pa.DictionaryArray:
 
 def _is_there(cell: object) -> bool:
     return cell is not None and cell == cell and type(cell).__name__ not in {"NAType", "NaTType"}
+
+
+def codes_of(texts: pa.Array, categories: Sequence[str]) -> tuple[pa.Array, dict[int, str]]:
+    """The place of each text among the categories as float64, null if missing; and of the unknown ones the row.
+
+    An unknown text gets the code 0: its row is set aside, and only its cell must be in range.
+    """
+    codes = pc.index_in(texts, value_set=pa.array(categories, pa.string()))
+    strange = pc.and_(pc.is_valid(texts), pc.is_null(codes))
+    rows = np.flatnonzero(strange.to_numpy(zero_copy_only=False)).tolist()
+    return pc.if_else(strange, 0, codes).cast(pa.float64()), {row: texts[row].as_py() for row in rows}
 
 
 def threads() -> int:
