@@ -140,6 +140,9 @@ class FeatureSettings:
     max_rejected_share: Share = _is(0.20, "more rows set aside than this fails the task")
     rows_per_shard: Count = _is(131072, "rows of one Parquet shard: the unit of mapped scoring")
     label_window_days: Count = _is(30, "a call scheduled within this many days of contact is a conversion")
+    open_leads_of_an_advisor: Literal["all", "newest"] = _is(
+        "all", "of several open leads of one advisor: score all, or only the newest and set the others aside"
+    )
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -343,3 +343,35 @@ def test_a_feature_that_the_sql_does_not_compute_is_named(
         BadInput, match="feature set 'own' has .'nps_score'., which include/sql/lead_features/query.sql"
     ):
         build(warehouse, feature_set=wider)
+
+
+def test_several_open_leads_of_an_advisor_are_counted_and_scored_once_if_so_set(
+    build: Any, warehouse: EmbeddedWarehouse, tmp_path: Path, settings: Settings
+) -> None:
+    made = world()
+    later = CONTACT + dt.timedelta(days=40)
+    twins = [lead(70, advisor=100, contacted=later, recorded=later), lead(71, advisor=100)]
+    load_source(warehouse, write(tmp_path / "s", replace(made, leads=[*made.leads, *twins])))
+    every = build(warehouse)
+    assert every.counts["open_twins"] == 3
+    assert every.counts["rows_rejected"] == 0
+    newest = replace(settings.features, open_leads_of_an_advisor="newest")
+    one = build(warehouse, settings=newest)
+    assert (one.counts["open_twins"], one.counts["rows_rejected"]) == (3, 2)
+    aside = pq.read_table(one.files["rejected.parquet"]).to_pylist()
+    assert {row["lead_id"] for row in aside} == {lead(0).lead_id, lead(71).lead_id}
+    assert all(row["scorable"] and "another open lead of this advisor is scored" in row["reasons"] for row in aside)
+    scored = pq.read_table(one.files["shards/score-00000.parquet"])
+    assert lead(70).lead_id in scored["lead_id"].to_pylist(), "the one that was contacted last"
+    assert set(scored["advisor_crd"].to_pylist()) == {str(100 + number) for number in range(20)}
+
+
+def test_a_recycled_lead_is_set_aside_and_counted(
+    build: Any, warehouse: EmbeddedWarehouse, tmp_path: Path, settings: Settings
+) -> None:
+    recycled = lead(80, advisor=100, called=CONTACT - dt.timedelta(days=200))
+    made = world()
+    rows = rejected(build, warehouse, write(tmp_path / "s", replace(made, leads=[*made.leads, recycled])), settings)
+    assert [row["lead_id"] for row in rows] == [recycled.lead_id]
+    assert "call_scheduled_at is before contacted_at" in rows[0]["reasons"]
+    assert build(warehouse).counts["recycled"] == 1

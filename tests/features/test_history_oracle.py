@@ -126,6 +126,7 @@ def run_duckdb(query: str, world: World, *, honour: bool = True) -> dict[tuple[s
             "as_of": AS_OF,
             "known_by": end_of_day(AS_OF),
             "label_window_days": 30,
+            "one_open_lead": False,
             "scorable_only": False,
             "honour_recorded_at": honour,
             "leads_dated": True,

@@ -216,6 +216,7 @@ PARAMETERS = {
     "as_of": AS_OF,
     "known_by": end_of_day(AS_OF),
     "label_window_days": 30,
+    "one_open_lead": False,
     "scorable_only": False,
     "honour_recorded_at": True,
     "leads_dated": True,

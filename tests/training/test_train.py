@@ -19,8 +19,9 @@ from lead_scoring.evaluation import auc_roc, constant_log_loss, log_loss
 from lead_scoring.model.calibrators import fit_platt
 from lead_scoring.training import train
 from lead_scoring.training.families import choose_family
+from lead_scoring.training.rows import read_rows
 from lead_scoring.training.search import constant_losses, platt_losses
-from lead_scoring.training.split import stratified_folds
+from lead_scoring.training.split import folds_of, split_rows, stratified_folds
 
 AS_OF = dt.date(2024, 12, 21)
 
@@ -354,3 +355,26 @@ def test_rows_that_cannot_be_trained_on_are_refused_with_column_value_and_count(
 def test_no_training_shard_at_all_is_refused(feature_set, training_settings, tmp_path) -> None:
     with pytest.raises(BadInput, match="no training shard"):
         _train([], feature_set, training_settings, tmp_path / "work")
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_the_leads_of_an_advisor_fall_into_one_part_and_one_fold(
+    feature_table, feature_set, training_settings, dated
+) -> None:
+    path = feature_table(1500, dated=dated)
+    table = pq.read_table(path)
+    advisors = [str(number % 1100) for number in range(1500)]  # 400 advisors have two leads
+    pq.write_table(table.append_column("advisor_crd", pa.array(advisors)), path)
+    rows = read_rows([path], feature_set)
+    split = split_rows(rows, training_settings, 30, 0.2)
+    names = np.array(advisors)
+    assert not set(names[split.parts["train"]]) & set(names[split.parts["holdout"]])
+    if dated:
+        assert "earlier leads of advisors with a lead in the holdout are left out" in split.note
+        assert rows.dates is not None
+        assert rows.dates[split.parts["holdout"]].min() > rows.dates[split.parts["train"]].max()
+    folds = folds_of(rows)
+    assert sorted(np.concatenate([held for _, held in folds]).tolist()) == list(range(1500))
+    for learn, held in folds:
+        assert not set(names[learn]) & set(names[held])
+        assert rows.target[held].mean() == pytest.approx(rows.target.mean(), abs=0.02)

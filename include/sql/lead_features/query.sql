@@ -322,6 +322,7 @@ SELECT
   CAST(described.moves * IF(described.net_change < 0, -described.net_change, 0) AS FLOAT64) AS flight_risk_score,
   CAST(IF(described.tenure_months < 12, 1, IF(described.tenure_months IS NULL, NULL, 0)) AS FLOAT64)
     AS is_fresh_start,
+  CAST(asked.advisor_crd AS STRING) AS advisor_crd,
   CONCAT(
     asked.problems,
     IF(

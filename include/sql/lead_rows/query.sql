@@ -1,5 +1,7 @@
 -- The rows that a run asks for. pit_at is the moment that a row looks at the world from: the contact of a training row,
 -- the end of @as_of for a row to score. Nothing that was recorded after it reaches the row.
+-- A recycled lead, whose call lies before its contact, has no label that could be trusted and is not open: it is set aside
+-- with that reason, and counted.
 -- The label: 1 if a call was scheduled within @label_window_days days of the contact, else 0; no label (censored) while
 -- those days have not passed by @as_of.
 -- An id of 15 characters is completed: each of the last three (A-Z, 0-5) says which of five are capitals. So both
@@ -79,6 +81,7 @@ newest AS (
     advisor_crd,
     contacted_at,
     call_scheduled_at,
+    recorded_at,
     -- only rows that are set aside as duplicates have a copy above 1: it keeps their order the same on every run
     ROW_NUMBER() OVER (PARTITION BY lead_id ORDER BY advisor_crd, odd_crd, contacted_at, call_scheduled_at) AS copy,
     DATE_DIFF(@as_of, DATE(contacted_at), DAY) AS days_since_contact,
@@ -94,6 +97,22 @@ newest AS (
     ) AS problems
   FROM versions
   WHERE age = 1
+),
+
+-- The open leads of an advisor, the one that came last first: by its contact, then by its record, then by its id.
+open_leads AS (
+  SELECT
+    lead_id,
+    copy,
+    advisor_crd,
+    days_since_contact,
+    problems,
+    ROW_NUMBER() OVER (
+      PARTITION BY advisor_crd
+      ORDER BY IF(problems = '', 0, 1), COALESCE(contacted_at, recorded_at) DESC, recorded_at DESC, lead_id DESC
+    ) AS place
+  FROM newest
+  WHERE call_scheduled_at IS NULL
 )
 
 SELECT
@@ -118,9 +137,15 @@ SELECT
   TRUE AS scorable,
   'score' AS role,
   COALESCE(days_since_contact < @label_window_days, FALSE) AS censored,
-  problems
-FROM newest
-WHERE call_scheduled_at IS NULL
+  CONCAT(
+    problems,
+    IF(
+      @one_open_lead AND advisor_crd IS NOT NULL AND place > 1,
+      'another open lead of this advisor is scored: features.open_leads_of_an_advisor is newest; ',
+      ''
+    )
+  ) AS problems
+FROM open_leads
 UNION ALL
 SELECT
   lead_id,

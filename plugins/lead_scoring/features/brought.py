@@ -55,6 +55,7 @@ def bring(
         Column(contact, "day" if contact == "pit_date" else "time", required=False),
         Column("scorable", "bool", required=False),
         Column("clipped", "text", required=False, matters=False),
+        Column("advisor_crd", "crd_text", required=False, matters=False),
     ]
     outcome = "text" if feature_set.positive and "target" not in names else "flag"
     also = (feature_set.target,) if feature_set.target and feature_set.target != "target" else ()
@@ -69,7 +70,7 @@ def bring(
     engine = EmbeddedWarehouse(work / "brought")
     engine.replace_partition("brought", "all", [taken.path])
     parts = [*feature_set.columns, *(["target"] if has_target else []), *(["scorable"] if has_scorable else [])]
-    parts += ["clipped"] if "clipped" in taken.found else []
+    parts += [name for name in ("clipped", "advisor_crd") if name in taken.found]
     parts += [f"DATE({contact}) AS pit_date"] if has_contact else []
     sql = f"SELECT {', '.join(parts)} FROM brought"
     if has_ids:
@@ -161,6 +162,7 @@ def _add(sink: RowSink, table: pa.Table, feature_set: FeatureSet, *, first_row: 
         if "scorable" in names
         else pa.array(np.ones(count, dtype=bool)),
         "clipped": flags,
+        "advisor_crd": table.column("advisor_crd") if "advisor_crd" in names else pa.nulls(count, pa.string()),
     }
     columns |= {column: pa.array(frame[column].to_numpy()) for column in feature_set.columns}
     schema = row_schema(feature_set)

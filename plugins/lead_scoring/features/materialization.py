@@ -80,6 +80,8 @@ def materialize(
             "score_rows": sink.score_rows,
             "censored": leads["censored"],
             "closed": leads["closed"],
+            "recycled": leads["recycled"],
+            "open_twins": leads["open_twins"],
             "source_records_rejected": sum(aside.values()),
         },
         figures={
@@ -131,6 +133,7 @@ def query_parameters(
         "as_of": as_of,
         "known_by": end_of_day(as_of),
         "label_window_days": settings.label_window_days,
+        "one_open_lead": settings.open_leads_of_an_advisor == "newest",
         "scorable_only": scorable_only,
         "honour_recorded_at": honour_recorded_at,
         "leads_dated": sizes["leads"]["dated"] > 0,

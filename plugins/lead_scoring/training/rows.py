@@ -36,6 +36,18 @@ class LeadRows:
     def __len__(self) -> int:
         return len(self.target)
 
+    @property
+    def advisors(self) -> NDArray[np.str_] | None:
+        """The advisor of each lead, shape (n,); a lead without one is its own. None if no two leads share one."""
+        if "advisor_crd" not in self.table.column_names:
+            return None
+        found = self.table.column("advisor_crd").to_pylist()
+        known = [advisor for advisor in found if advisor]
+        if len(set(known)) == len(known):
+            return None
+        leads = self.table.column("lead_id").to_pylist()
+        return np.array([advisor or f"lead {lead}" for advisor, lead in zip(found, leads, strict=True)])
+
     def take(self, index: NDArray[np.int64]) -> LeadRows:
         dates = None if self.dates is None else self.dates[index]
         return dataclasses.replace(

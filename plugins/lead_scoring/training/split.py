@@ -7,6 +7,9 @@ Without dates the part of a lead is a fixed function of the lead: a hash of its 
 would deal the leads anew whenever the table grows, and the holdout that judges a challenger would hold leads that the
 champion was trained on. The price: the parts have the shares and the base rate up to chance only.
 
+The leads of one advisor fall into one part, whatever decides: two of them are nearly the same row, and one in training
+would tell the other in the holdout. With dates the earlier leads of an advisor with a lead in the holdout are left out.
+
 Nothing is set apart for the calibrator: it is fitted on margins that cross-fitting gives for every lead that is
 learned from. A part of its own left 42 conversions to it on the sample, and a gap more.
 """
@@ -27,6 +30,7 @@ PARTS = ("train", "calibration", "holdout")
 FOLDS = 5  # of the cross-fit
 # Which lead is held out is no matter of chance: the seed of the settings is for the search.
 SPLIT_SEED = 42
+ADVISOR = "advisor_crd"
 FOLD_SEED = 43
 
 
@@ -99,7 +103,7 @@ def split_rows(rows: LeadRows, settings: TrainingSettings, window_days: int, hol
     """
     everything, none = np.arange(len(rows)), np.empty(0, dtype=np.int64)
     if rows.dates is not None:
-        split = _by_time(rows.dates, holdout_share, window_days)
+        split = _by_time(rows.dates, holdout_share, window_days, rows.advisors)
     else:
         split = _by_hash(rows, holdout_share)
     wanted = [index for name, index in split.parts.items() if name != "holdout" or holdout_share > 0]
@@ -122,7 +126,9 @@ def _poor(rows: LeadRows, index: NDArray[np.int64]) -> bool:
     return positives < MINIMUM_POSITIVES or len(index) - positives < MINIMUM_POSITIVES
 
 
-def _by_time(dates: NDArray[np.datetime64], holdout_share: float, window_days: int) -> Split:
+def _by_time(
+    dates: NDArray[np.datetime64], holdout_share: float, window_days: int, advisors: NDArray[np.str_] | None
+) -> Split:
     note = f"by contact date, with a gap of {window_days} days before the holdout"
     everything, none = np.arange(len(dates)), np.empty(0, dtype=np.int64)
     if not holdout_share:
@@ -131,15 +137,22 @@ def _by_time(dates: NDArray[np.datetime64], holdout_share: float, window_days: i
     first = ordered[min(len(ordered) - 1, round(len(ordered) * (1 - holdout_share)))]
     learned = np.flatnonzero(dates < first - np.timedelta64(window_days, "D"))
     held = np.flatnonzero(dates >= first)
+    if advisors is not None:
+        alone = ~np.isin(advisors[learned], advisors[held])
+        note += f"; {int((~alone).sum())} earlier leads of advisors with a lead in the holdout are left out"
+        learned = learned[alone]
     return Split("time_ordered", _parts(learned, held), np.setdiff1d(everything, np.concatenate([learned, held])), note)
 
 
 def _by_hash(rows: LeadRows, holdout_share: float) -> Split:
     kind = key_kind(rows)
-    place = places(lead_keys(rows, kind), SPLIT_SEED)
+    advisors = rows.advisors
+    if advisors is not None:
+        kind = ADVISOR
+    place = places(lead_keys(rows, kind) if advisors is None else advisors.tolist(), SPLIT_SEED)
     shares = {"holdout": holdout_share} if holdout_share else {}
     rule: dict[str, Any] = {"method": "lead_hash", "key": kind, "seed": SPLIT_SEED, "shares": shares}
-    if kind != LEAD_ID:
+    if kind not in {LEAD_ID, ADVISOR}:
         rule["feature_set"] = rows.feature_set_digest
     note = f"no dates: not out of time; each lead's part is fixed by a hash of its {kind}"
     parts = _parts(np.flatnonzero(place >= holdout_share), np.flatnonzero(place < holdout_share))
@@ -158,9 +171,28 @@ def folds_of(rows: LeadRows, folds: int = FOLDS) -> list[tuple[NDArray[np.int64]
     """
     from sklearn.model_selection import StratifiedKFold
 
+    if (advisors := rows.advisors) is not None:
+        return _folds_of_advisors(advisors, rows.target, folds)
     order = np.argsort(places(lead_keys(rows, key_kind(rows)), FOLD_SEED), kind="stable")
     dealt = StratifiedKFold(folds).split(order, rows.target[order])
     return [(np.sort(order[learn]), np.sort(order[held])) for learn, held in dealt]
+
+
+def _folds_of_advisors(
+    advisors: NDArray[np.str_], target: NDArray[np.int8], folds: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """As :func:`folds_of`, with all leads of an advisor in one fold; an advisor counts as converted if one lead did."""
+    from sklearn.model_selection import StratifiedKFold
+
+    names, member = np.unique(advisors, return_inverse=True)
+    converted = np.zeros(len(names), dtype=np.int8)
+    np.maximum.at(converted, member, target)
+    order = np.argsort(places(names.tolist(), FOLD_SEED), kind="stable")
+    found = []
+    for _, held in StratifiedKFold(folds).split(order, converted[order]):
+        mine = np.isin(member, order[held])
+        found.append((np.flatnonzero(~mine), np.flatnonzero(mine)))
+    return found
 
 
 def stratified_folds(
