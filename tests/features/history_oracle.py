@@ -9,7 +9,7 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -87,10 +87,16 @@ def expected(world: World, as_of: dt.date) -> dict[tuple[str, bool], dict[str, A
 
 
 def believed_records(records: Sequence[Record]) -> list[Record]:
+    # an end after the day of recording is none yet; one before the start is wrong whatever the day
+    records = [
+        replace(record, end=None) if record.end is not None and record.end > record.recorded.date() else record
+        for record in records
+    ]
+
     def sound(record: Record) -> bool:
         if record.start is None or record.start > record.recorded.date():
             return False
-        return record.end is None or record.start <= record.end <= record.recorded.date()
+        return record.end is None or record.start <= record.end
 
     good = [record for record in records if sound(record)]
 

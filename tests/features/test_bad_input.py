@@ -192,7 +192,6 @@ def test_a_value_that_would_be_cut_or_moved_is_refused_with_its_row(
     [
         ([Record(100, 2, dt.date(2022, 1, 1), dt.date(2021, 1, 1), SEEN)], "end_date is before start_date"),
         ([Record(100, 2, dt.date(2031, 1, 1), None, SEEN)], "start_date lies after recorded_at"),
-        ([Record(100, 2, dt.date(2020, 1, 1), dt.date(2030, 1, 1), SEEN)], "end_date lies after recorded_at"),
         ([Record(100, 2, None, None, SEEN)], "start_date is missing"),
         (
             [Record(100, 2, dt.date(2020, 1, 1), end, SEEN) for end in (None, dt.date(2023, 1, 1))],
@@ -375,3 +374,20 @@ def test_a_recycled_lead_is_set_aside_and_counted(
     assert [row["lead_id"] for row in rows] == [recycled.lead_id]
     assert "call_scheduled_at is before contacted_at" in rows[0]["reasons"]
     assert build(warehouse).counts["recycled"] == 1
+
+
+@pytest.mark.parametrize("end", [dt.date(2024, 2, 1), dt.date(9999, 12, 31)])
+def test_an_end_after_the_day_of_recording_is_none_yet(
+    build: Any, warehouse: EmbeddedWarehouse, tmp_path: Path, settings: Settings, end: dt.date
+) -> None:
+    """An announced departure, or the vendor's word for "goes on": the job is open until a record says otherwise."""
+    made = world()
+    records = [replace(record, end=end) for record in made.records]
+    output = build(warehouse_of(warehouse, write(tmp_path / "s", replace(made, records=records))))
+    assert output.counts["rows_rejected"] == 0
+    assert set(pq.read_table(output.files["shards/train-00000.parquet"])["days_in_gap"].to_pylist()) == {0.0}
+
+
+def warehouse_of(warehouse: EmbeddedWarehouse, folder: Path) -> EmbeddedWarehouse:
+    load_source(warehouse, folder)
+    return warehouse

@@ -17,7 +17,8 @@ records AS (
     advisor_crd,
     firm_crd,
     start_date,
-    end_date,
+    -- An end that lies after the record was made is no departure yet: an announced one, or 9999-12-31 for "goes on".
+    IF(end_date > DATE(recorded_at), NULL, end_date) AS end_date,
     recorded_at,
     CONCAT(
       IF(COALESCE(advisor_crd, 0) <= 0, 'advisor_crd is missing or not positive; ', ''),
@@ -25,8 +26,7 @@ records AS (
       IF(start_date IS NULL, 'start_date is missing; ', ''),
       IF(end_date < start_date, 'end_date is before start_date; ', ''),
       IF(@employment_dated AND recorded_at IS NULL, 'recorded_at is missing; ', ''),
-      IF(start_date > DATE(recorded_at), 'start_date lies after recorded_at; ', ''),
-      IF(end_date > DATE(recorded_at), 'end_date lies after recorded_at; ', '')
+      IF(start_date > DATE(recorded_at), 'start_date lies after recorded_at; ', '')
     ) AS problems
   FROM stated
   WHERE recorded_at IS NULL OR recorded_at <= @known_by
