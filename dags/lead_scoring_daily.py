@@ -6,8 +6,9 @@ production, publishes the scores and sends what changed to Salesforce. The versi
 `materialize_features`, so a release in the middle of a run does not mix two models.
 
 **Switching it on runs the last missed morning at once, and sends.** Airflow starts the run of the most recent 05:00 UTC
-as soon as the switch is on. What it would send can be seen before: trigger `lead_scoring_release` with "Dry-run the
-sync", and read the note of that run.
+as soon as the switch is on. The Trigger form switches it on too, for a single run as for a backfill, unless "Unpause on
+trigger" is unticked. What it would send can be seen before: trigger `lead_scoring_release` with "Dry-run the sync", and
+read the note of that run.
 
 The run of a morning looks from the end of the day before. Without a champion the first task fails and says so: run
 `lead_scoring_release` first.

@@ -1,7 +1,7 @@
-"""The plugin that keeps the notes of runs and red tasks: Airflow's own processes call it when one ends.
+"""The plugin that keeps the notes of runs and red tasks, and people's answers: Airflow's own processes call it.
 
-The work is in ``lead_scoring_airflow.notes``, which is imported only for a DAG of this project: every Airflow process
-imports this file.
+The work is in ``lead_scoring_airflow.notes`` and ``answers``, which are imported only for a DAG of this project: every
+Airflow process imports this file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,13 @@ class RunNotes:
             from lead_scoring_airflow import notes
 
             notes.task_failed(task_instance, error)
+
+    @hookimpl
+    def on_dag_run_running(self, dag_run: DagRun) -> None:
+        if dag_run.dag_id.startswith(DAG_PREFIX):
+            from lead_scoring_airflow import answers
+
+            answers.forget_questions(dag_run)
 
     @hookimpl
     def on_dag_run_success(self, dag_run: DagRun) -> None:

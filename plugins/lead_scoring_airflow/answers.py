@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
 
+log = logging.getLogger(__name__)
 STATE_ANSWER = "answer_before"  # in the task state store, which Airflow keeps over the tries of a task
 
 
@@ -33,6 +36,27 @@ def keep(session: Any, ti: TaskInstance) -> None:
     scope = TaskScope(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index)
     value = json.dumps({"try_number": ti.try_number, "event": answer})
     get_state_backend().set(scope, STATE_ANSWER, value, session=session)
+
+
+def forget_questions(dag_run: DagRun) -> None:
+    """From the scheduler, when a run begins or begins again: drop the questions of the tasks that have yet to run.
+
+    Of a cleared task Airflow would show the question of before, with its figures and its deadline.
+    """
+    from airflow.models.hitl import HITLDetail
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import delete, select
+    from sqlalchemy.orm import object_session
+
+    if (session := object_session(dag_run)) is None:
+        log.error("run %s of %s is in no session: old questions stay", dag_run.run_id, dag_run.dag_id)
+        return
+    to_run = select(TaskInstance.id).where(
+        TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id, TaskInstance.state.is_(None)
+    )
+    session.execute(
+        delete(HITLDetail).where(HITLDetail.ti_id.in_(to_run)), execution_options={"synchronize_session": False}
+    )
 
 
 def given(context: Any) -> dict[str, Any] | None:

@@ -238,3 +238,19 @@ def test_the_scheduler_keeps_an_answer_when_it_fails_the_try_that_asked(database
         "responded_by_user": ANSWER, "timedout": False,
     }  # fmt: skip
     assert kept == ({"answer_before": {"try_number": 1, "event": event}} if answered else {})
+
+
+def test_a_cleared_task_asks_its_question_anew_and_not_the_one_of_before(database):
+    from airflow.models.hitl import HITLDetail
+    from sqlalchemy import select
+
+    from run_notes import RunNotes
+
+    for state in (None, "awaiting_input"):
+        ti = database.task(f"asks_{state}", state)
+        question = {"subject": str(state), "options": ["Approve"], "params": {}, "params_input": {}}
+        database.session.add(HITLDetail(ti_id=ti.id, **question))
+    database.session.flush()
+    RunNotes().on_dag_run_running(database.run)
+    database.session.expire_all()
+    assert database.session.scalars(select(HITLDetail.subject)).all() == ["awaiting_input"]
