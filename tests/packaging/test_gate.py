@@ -18,6 +18,7 @@ from lead_scoring.model.calibrators import calibrator_from_dict, fit_platt, sigm
 from lead_scoring.packaging import gate, gate_release
 from lead_scoring.packaging.churn import churn
 from lead_scoring.packaging.common_holdout import not_common, same_recipe_on_newer_leads
+from lead_scoring.packaging.policy_change import judge_policy
 from lead_scoring.settings import GateSettings, load_settings
 
 
@@ -234,6 +235,39 @@ def test_the_verdict_says_the_churn_and_a_limit_refuses(release, settings) -> No
     refused = _release(release, limited, _Champion(shift=1.0))
     assert refused.accepted is False
     assert "more leads change bucket than gate.max_bucket_churn" in refused.reasons[0]
+
+
+class _Twin:
+    """The challenger's own scores, with every lead in the bucket of another policy."""
+
+    def __init__(self, release, bucket: str) -> None:
+        scores = pq.read_table(release["scores.parquet"])
+        self.margin = scores.filter(pc.equal(scores["split"], "holdout"))["margin"].to_numpy()
+        self.score = calibrator_from_dict(json.loads(release["calibrator.json"].read_text())).apply(self.margin)
+        self.bucket = bucket
+
+    def score_batch(self, leads: pa.Table) -> pa.Table:
+        buckets = [self.bucket] * len(leads)
+        return pa.table({"margin": self.margin + 1e-8, "lead_score": self.score, "score_bucket": buckets})
+
+
+def test_a_release_that_changes_only_the_bucket_policy_is_judged_by_its_buckets(release, settings) -> None:
+    verdict = _release(release, settings, _Twin(release, "Cold"))
+    assert verdict.accepted is True
+    assert "accepted as a change of the bucket policy alone" in verdict.reasons[0]
+    rate = verdict.figures["positives"] / verdict.figures["leads"]
+    assert f"under the champion's policy: Cold {rate:.1%} of" in verdict.reasons[0]
+    assert "change bucket" in verdict.reasons[-1]
+    limited = dataclasses.replace(settings, max_bucket_churn=0.01)
+    assert _release(release, limited, _Twin(release, "Cold")).accepted is False
+
+
+def test_a_policy_whose_better_bucket_converts_worse_is_refused() -> None:
+    codes = np.repeat(np.array([0, 3], dtype=np.int8), 500)
+    target = (np.arange(1000) >= 500) & (np.arange(1000) % 5 == 0)
+    verdict = judge_policy(codes, np.full(1000, 3, dtype=np.int8), target.astype(np.int8))
+    assert verdict.accepted is False
+    assert "Very Hot converts worse than Cold, beyond noise" in verdict.reasons[0]
 
 
 def test_churn_counts_moves_hot_leads_that_stay_and_the_shared_top() -> None:

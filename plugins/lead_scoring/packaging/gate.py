@@ -5,7 +5,7 @@ model has a 95 % interval of .635 to .759: a gate on point estimates is a coin. 
 gains too (with 90 conversions a gain of .02 AUC was seen 35 times in 100), the third answer is "cannot tell".
 
 A retrain by the same recipe on newer leads need not prove a gain: it is accepted when it is not worse by a margin that
-the settings state.
+the settings state. A release that changes nothing but the bucket policy is judged by its buckets (``policy_change``).
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from lead_scoring.evaluation import constant_log_loss, lift, resamples_for
 from lead_scoring.evaluation.bootstrap import replicates
 from lead_scoring.evaluation.metrics import lead_losses
 from lead_scoring.evaluation.ranking import TieGroups, top_count
-from lead_scoring.model.buckets import BucketPolicy
+from lead_scoring.model.buckets import BUCKETS, BucketPolicy
 from lead_scoring.model.calibrators import calibrator_from_dict, logit
 from lead_scoring.packaging.churn import churn, with_churn
 from lead_scoring.packaging.common_holdout import not_common, same_recipe_on_newer_leads
+from lead_scoring.packaging.policy_change import judge_policy, only_the_policy_differs
 from lead_scoring.packaging.verdict import GateVerdict
 from lead_scoring.settings import GateSettings
 
@@ -96,7 +97,11 @@ def gate_release(
         why = f"cannot tell: the champion cannot score the challenger's holdout ({error})"
         return GateVerdict(None, (why,), counts)
     policy = BucketPolicy.from_dict(json.loads(bucket_policy.read_text()))
-    moved = churn(policy.assign(challenger), margin, found)
+    codes = policy.assign(challenger)
+    moved = churn(codes, margin, found)
+    if only_the_policy_differs(codes, margin, challenger, found):
+        before = np.array([BUCKETS.index(name) for name in found["score_bucket"].to_pylist()], dtype=np.int8)
+        return with_churn(judge_policy(codes, before, target), moved, settings)
     if (why_not := not_common(report["split"], champion_report["split"])) is not None:
         return with_churn(GateVerdict(None, (f"cannot tell: {why_not}",), counts), moved, settings)
     verdict = gate(
