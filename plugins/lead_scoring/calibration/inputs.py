@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lead_scoring.errors import BadInput
+from lead_scoring.model.calibrators import sigmoid
 from lead_scoring.tables import Column, OpenTable, take
 
 Floats = NDArray[np.float64]
@@ -66,20 +67,29 @@ def check_scores(scores: ArrayLike, source: str, *, column: str = "raw_score", p
 
 
 def read_scores(table: OpenTable, maps: Mapping[str, str] | None = None) -> tuple[Floats, Floats]:
-    """Columns ``raw_score`` and ``target`` of a table.
+    """Columns ``raw_score`` and ``target`` of a table, or of what ``lead-scoring train`` writes.
+
+    Training writes margins, and says of each lead in which split it is. Those of the split ``calibration`` were given
+    by models that had not seen the lead, and a release chooses its calibrator on them: so does this.
 
     :param maps: name in the table to the column that it is; an empty one: not read.
     :raises BadInput: a column is missing, there twice, only alike, empty in a row, or holds what is no number.
     """
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    wanted = [Column("raw_score", "number"), Column("target", "flag")]
+    trained = not maps and {"margin", "split", "target"} <= set(table.names) and "raw_score" not in table.names
+    score = "margin" if trained else "raw_score"
+    wanted = [Column(score, "number"), Column("target", "flag"), *([Column("split", "text")] if trained else [])]
     with tempfile.TemporaryDirectory(prefix="scores-") as folder:
         taken = take(table, wanted, Path(folder) / "scores.parquet", called="scores file", maps=maps)
         rows = pq.read_table(taken.path)
+    if trained:
+        rows = rows.filter(pc.equal(rows.column("split"), "calibration")).drop_columns(["split"])
     for name in rows.column_names:
         if missing := rows.column(name).null_count:
             raise BadInput(
                 f"{name} in {table.label} is empty in {missing} of {rows.num_rows} rows; leave those leads out"
             )
-    return rows.column("raw_score").to_numpy(), rows.column("target").to_numpy()
+    scores = rows.column(score).to_numpy()
+    return sigmoid(scores) if trained else scores, rows.column("target").to_numpy()

@@ -15,11 +15,13 @@ from lead_scoring.errors import LeadScoringError, exhausted
 
 def parser() -> argparse.ArgumentParser:
     from lead_scoring.cli import catalog, data, models, operations, registry, scores, sync
+    from lead_scoring.cli.examples import show_examples
 
     top = argparse.ArgumentParser(prog="lead-scoring", description="Lead scores from the warehouse to Salesforce.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for group in (data, catalog, models, registry, scores, sync, operations):
         group.add_commands(commands)
+    show_examples(top)
     return top
 
 

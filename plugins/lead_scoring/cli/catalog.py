@@ -17,7 +17,6 @@ def add_commands(commands: Any) -> None:
         "infer",
         run_infer,
         "draft a feature set of one's own from a ready table: names, types, ranges, missing values, categories",
-        epilog="example: lead-scoring catalog infer --features bank.csv --target y --name bank",
     )
     infer.add_argument("--features", required=True, metavar="T", help="the ready table, with the outcome")
     infer.add_argument("--target", required=True, metavar="C", help="the column of the outcome: 0 and 1, or two texts")

@@ -41,7 +41,11 @@ def add_commands(commands: Any) -> None:
     add_feature_set(train)
 
     calibrate = add(commands, "calibrate", run_calibrate, "compare the calibrators on scores and outcomes, choose one")
-    calibrate.add_argument("--scores", metavar="S", help=f"table with raw_score (0 to 1) and target: {TABLE_FORMS}")
+    calibrate.add_argument(
+        "--scores",
+        metavar="S",
+        help=f"the scores.parquet of `train`, or a table with raw_score (0 to 1) and target: {TABLE_FORMS}",
+    )
     add_maps(calibrate)
     calibrate.add_argument("--out", type=Path, metavar="DIR", help="calibrator, metadata, lookup table, pictures")
     calibrate.add_argument(

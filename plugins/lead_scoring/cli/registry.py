@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lead_scoring.cli.common import actor, add, add_models, emit, group, lab, pairs, pipeline, table, whole
 from lead_scoring.cli.reports import show_entry
 from lead_scoring.errors import NotFound
 from lead_scoring.storage import ObjectStore
 from lead_scoring.storage.local import LocalStore
+
+if TYPE_CHECKING:
+    from lead_scoring.pipeline import Pipeline
+
+
+PRODUCTION = "production"  # in place of a version
 
 
 def add_commands(commands: Any) -> None:
@@ -30,7 +36,7 @@ def add_commands(commands: Any) -> None:
         if name == "sign":
             command.add_argument("--key", required=True, type=Path, metavar="PEM", help="private key")
         if name in ("show", "promote", "reject", "archive", "sign"):
-            command.add_argument("version", metavar="V")
+            _add_version(command)
         if name in ("promote", "rollback", "reject", "archive"):
             command.add_argument("--reason", required=True, help="why; recorded in the history")
         if name == "rollback":
@@ -45,12 +51,20 @@ def add_commands(commands: Any) -> None:
             command.add_argument("--at", metavar="T", help="a date or time (UTC), like 2024-12-21T06:00")
 
     verify = add(commands, "verify", run_verify, "check every byte of a package against its manifest and the registry")
-    verify.add_argument("version", metavar="V")
+    _add_version(verify)
     verify.add_argument(
         "--fuzz", type=whole("fuzz"), default=0, metavar="N", help="also try N damaged copies: none may load"
     )
     verify.add_argument("--seed", type=whole("seed"), default=0, help="of the damage (default: %(default)s)")
     add_models(verify)
+
+
+def _add_version(command: argparse.ArgumentParser) -> None:
+    command.add_argument("version", metavar="V", help=f"a version, or {PRODUCTION}: the one in production")
+
+
+def _version(lines: Pipeline, options: argparse.Namespace) -> str:
+    return lines.champion() if options.version == PRODUCTION else str(options.version)
 
 
 def run_list(options: argparse.Namespace) -> None:
@@ -77,7 +91,8 @@ def run_list(options: argparse.Namespace) -> None:
 
 
 def run_show(options: argparse.Namespace) -> None:
-    entry = pipeline(options).registry.show(options.version)
+    lines = pipeline(options)
+    entry = lines.registry.show(_version(lines, options))
     emit(options, entry, lambda: show_entry(entry))
 
 
@@ -100,9 +115,10 @@ def run_history(options: argparse.Namespace) -> None:
 def run_promote(options: argparse.Namespace) -> None:
     lines = pipeline(options)
     before = lines.registry.champion()
-    lines.registry.promote(options.version, reason=options.reason, actor=actor())
-    data = {"champion": options.version, "before": before}
-    emit(options, data, lambda: print(f"{options.version} is in production (before: {before or 'none'})"))
+    version = _version(lines, options)
+    lines.registry.promote(version, reason=options.reason, actor=actor())
+    data = {"champion": version, "before": before}
+    emit(options, data, lambda: print(f"{version} is in production (before: {before or 'none'})"))
 
 
 def run_rollback(options: argparse.Namespace) -> None:
@@ -138,20 +154,23 @@ def run_verify(options: argparse.Namespace) -> None:
         return LeadScorer(version, store=store).package.manifest_digest
 
     lines = pipeline(options)
+    version = _version(lines, options)
     report = verify(
         lines.models,
-        options.version,
+        version,
         keys=Path(lines.settings.location(lines.settings.storage.trusted_keys)),
         scorer=scorer,
     )
     if options.fuzz:
         fuzz = lab("fuzz", "lead-scoring verify --fuzz").fuzz
-        report["fuzz"] = fuzz(lines.models, options.version, options.fuzz, options.seed, scorer)
+        report["fuzz"] = fuzz(lines.models, version, options.fuzz, options.seed, scorer)
     emit(options, report, lambda: pairs(report))
 
 
 def run_sign(options: argparse.Namespace) -> None:
     from lead_scoring.registry import open_package, sign_package
 
-    sign_package(open_package(pipeline(options).models, options.version), options.key)
-    emit(options, {"signed": options.version}, lambda: print(f"{options.version} is signed; `verify` says by whom"))
+    lines = pipeline(options)
+    version = _version(lines, options)
+    sign_package(open_package(lines.models, version), options.key)
+    emit(options, {"signed": version}, lambda: print(f"{version} is signed; `verify` says by whom"))

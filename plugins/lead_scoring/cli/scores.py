@@ -33,7 +33,6 @@ def add_commands(commands: Any) -> None:
         "score",
         run_score,
         "score one lead given as JSON, or a table",
-        epilog="""example: lead-scoring score '{"days_in_gap": 0, ...}'""",
     )
     score.add_argument("lead", nargs="?", metavar="JSON", help="one lead: feature names and values; - reads stdin")
     score.add_argument("--version", default="", metavar="V", help="empty: the version in production")
