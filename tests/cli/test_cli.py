@@ -120,6 +120,16 @@ def test_a_table_of_leads_is_scored_and_every_row_is_accounted_for(home, capsys)
     scores = pq.read_table(out)
     assert scores.num_rows == counts["scored"] > 1000
     assert pq.read_table(home / "scores_rejected.parquet").num_rows == counts["rejected"]
+    assert sorted(scores["rank"].to_pylist()) == list(range(1, scores.num_rows + 1))
+
+
+def test_a_rep_can_tell_whom_to_call_first(home):
+    """The sample's figures: less than 1 % of the best decile share their place in the ranking with another lead."""
+    metadata = json.loads((home / "models" / "calibrated" / "calibration_metadata.json").read_text())
+    tied = metadata["evaluation"]["tied_in_top_decile"]
+    assert tied < 0.01
+    (card,) = (home / "models" / "production").glob("model_card_v1-*.md")
+    assert f"Tied within the top decile: {tied:.2%} of its leads" in card.read_text()
 
 
 def test_one_lead_is_scored_from_json_with_the_documents_five_keys(home, capsys):
