@@ -189,14 +189,20 @@ def test_the_card_carries_findings_and_the_reason_they_were_accepted_with(packag
 def test_the_card_lists_what_was_set_aside_and_what_each_feature_says_alone(package_arguments) -> None:
     run = {
         **package_arguments["run"],
-        "counts": {"rows_in": 3100, "rows_rejected": 100},
-        "features": {"rejected_by_reason": {"tenure is below 0": 90, "unknown firm": 10}},
+        "counts": {"rows_in": 3100, "rows_rejected": 100, "recycled": 7, "open_twins": 12},
+        "features": {
+            "rejected_by_reason": {"tenure is below 0": 90, "unknown firm": 10},
+            "clipped_by_feature": {"tenure": 295},
+        },
     }
     leakage = {"findings": [], "features": {"tenure": {"auc": 0.71, "information_value": 0.4, "missing_share": 0.0}}}
     output = packaged(**{**package_arguments, "run": run, "leakage": leakage})
     card = output.files[output.figures["model_card"]].read_text()
     assert "Of 3,100 rows 100 were set aside by the feature contract." in card
     assert "| tenure is below 0 | 90 |" in card
+    assert "7 recycled leads, whose call lies before their contact, are among these." in card
+    assert "12 of the leads to score share their advisor with another open lead." in card
+    assert "Extreme values that count as the end of their range: `tenure` 295." in card
     assert "| `tenure` | 0.710 | 0.400 | 0.000 |" in card
 
 

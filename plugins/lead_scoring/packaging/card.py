@@ -104,6 +104,13 @@ def _rows(run: Mapping[str, Any], whose: str) -> str:
         return ""
     aside = counts.get("rows_rejected", 0)
     said = f"Of {counts['rows_in']:,} rows {whose}{aside:,} were set aside by the feature contract."
+    if counts.get("recycled"):
+        said += f" {counts['recycled']:,} recycled leads, whose call lies before their contact, are among these."
+    if counts.get("open_twins"):
+        said += f" {counts['open_twins']:,} of the leads to score share their advisor with another open lead."
+    if clipped := figures.get("clipped_by_feature"):
+        listed = ", ".join(f"`{name}` {rows:,}" for name, rows in clipped.items())
+        said += f" Extreme values that count as the end of their range: {listed}."
     reasons = figures.get("rejected_by_reason", {})
     frequent = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
     rows = [(escape_markdown(reason), count) for reason, count in frequent]
