@@ -12,7 +12,7 @@ from typing import Any
 
 from lead_scoring.model.native import PackageManifest, package_files
 from lead_scoring.registry import EVENTS, REGISTRY_FILE, Event, fold
-from lead_scoring.registry.package import PRODUCTION, manifest_object, object_name
+from lead_scoring.registry.verified import PRODUCTION, manifest_object, object_name
 from lead_scoring.stage import sha256_bytes
 
 Originals = Mapping[str, bytes]  # object name to bytes

@@ -17,9 +17,10 @@ from lab.damage import Damage
 from lead_scoring.errors import BadInput, CheckFailed, LeadScoringError
 from lead_scoring.model.native import PackageManifest
 from lead_scoring.registry import EVENTS, REGISTRY_FILE, EventLog, fold
-from lead_scoring.registry.package import check_files, manifest_object, object_name, open_package
+from lead_scoring.registry.package import check_files, open_package
 from lead_scoring.registry.unpickle import load_pickle
 from lead_scoring.registry.verification import Loader
+from lead_scoring.registry.verified import manifest_object, object_name
 from lead_scoring.storage import ObjectStore
 from lead_scoring.storage.local import LocalStore
 

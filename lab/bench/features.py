@@ -86,7 +86,7 @@ def run_correlated(root: Path) -> Figures:
 
 def _export(root: Path, sql: str, name: str) -> Figures:
     warehouse = EmbeddedWarehouse(root / "warehouse")
-    parameters = query_parameters(warehouse, as_of=_DAY, settings=load_settings().features)
+    parameters = query_parameters(warehouse, load_settings().sql_folder, as_of=_DAY, settings=load_settings().features)
     warehouse.export(sql, parameters, root / name, 10_000_000)
     return {}
 

@@ -14,7 +14,6 @@ Days = npt.NDArray[np.int64]  # days since 1970-01-01
 NO_DAY = np.iinfo(np.int64).min  # as numpy's NaT
 FIRST_ADVISOR = 1_000_000
 FIRST_FIRM = 100_000
-NS_PER_DAY = 86_400 * 10**9
 
 
 def day(text: str) -> int:

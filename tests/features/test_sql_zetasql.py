@@ -21,12 +21,13 @@ from google.cloud import bigquery
 from zetasql.api import Analyzer, CatalogBuilder, PreparedQuery, TableBuilder
 from zetasql.types import AnalyzerOptions, LanguageOptions, TypeKind, ZetaSQLBuiltinFunctionOptions
 
+from lead_scoring.errors import BadInput
 from lead_scoring.features.materialization import end_of_day
 from lead_scoring.features.sources import SOURCE_TABLES
 from lead_scoring.lead_ids import complete_id
 from lead_scoring.settings import load_settings
 from lead_scoring.warehouse.definitions import table_definitions
-from lead_scoring.warehouse.sql import lint, load_sql, parameter_names, table_names, to_duckdb
+from lead_scoring.warehouse.sql import lint, load_sql, load_template, parameter_names, table_names, to_duckdb
 from lead_scoring.warehouse.types import arrow_schema, bigquery_type
 from tests.features.history_oracle import Lead, Record, Snapshot, World
 from tests.warehouse.test_bigquery import Client, Job, Rows, engine
@@ -351,3 +352,33 @@ def test_every_statement_of_the_warehouse_itself_is_bigquery(tmp_path: Path) -> 
 def test_the_analyzer_would_refuse_a_statement_with_a_slip(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="asof"):
         Analysed().analyse("DELETE FROM `p.d.lead_scores` WHERE asof = DATE '2024-12-21'")
+
+
+def test_the_templates_are_queries_once_their_columns_are_named() -> None:
+    features = ["days_in_gap", "pit_moves_3yr"]
+    parts = {
+        "scores_with_features": {
+            "features": ", ".join(f"features.{name}" for name in features), "scores": "scored.margin AS stored_margin",
+        },
+        "feature_row": {"features": ", ".join([*features, "clipped"])},
+    }  # fmt: skip
+    assert {path.stem for path in (FOLDER / "templates").glob("*.sql")} == set(parts)
+    kinds = {"run_key": "STRING", "as_of": "DATE", "model_version": "STRING", "lead_id": "STRING"}
+    analyzer, language = options()
+    for name, given in parts.items():
+        sql = load_template(FOLDER / "templates", name, **given)
+        assert lint(sql) == []
+        builder = CatalogBuilder("c")
+        for table in ("lead_scores", "lead_features"):
+            built = TableBuilder(table)
+            for column, kind in TABLES[table].with_features(features).items():
+                built = built.add_column(column, getattr(TypeKind, f"TYPE_{'DOUBLE' if kind == 'FLOAT64' else kind}"))
+            builder = builder.add_table(built.build())
+        catalog = builder.with_builtin_functions(ZetaSQLBuiltinFunctionOptions(language_options=language)).build()
+        Analyzer(analyzer, catalog).analyze_statement(with_literals(sql, kinds, {}))
+
+
+@pytest.mark.parametrize("part", ["a; DROP TABLE t", "a, (SELECT 1)", "`a`", "a -- b", ""])
+def test_a_template_takes_names_and_nothing_else(part: str) -> None:
+    with pytest.raises(BadInput, match="no list of column names"):
+        load_template(FOLDER / "templates", "feature_row", features=part)

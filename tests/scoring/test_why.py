@@ -22,6 +22,7 @@ from lead_scoring.warehouse import Warehouse, open_warehouse
 from tests.salesforce.conftest import Desk
 
 DAY = dt.date(2024, 12, 21)
+SQL = load_settings(environment={}).sql_folder
 RUN = "20241221-00000000"
 
 
@@ -84,7 +85,7 @@ def test_a_score_is_computed_again_to_the_same_bits(
 
 
 def test_a_whole_run_is_computed_again(warehouse: Warehouse, scorer: LeadScorer, tmp_path: Path) -> None:
-    report = why_all(warehouse, RUN, scorer_for=lambda version: scorer, work=tmp_path / "all")
+    report = why_all(warehouse, RUN, scorer_for=lambda version: scorer, sql_folder=SQL, work=tmp_path / "all")
     assert report == {"run_key": RUN, "rows": 100, "different": 0, "by_column": {}, "examples": []}
 
 
@@ -113,7 +114,7 @@ def test_one_changed_feature_is_found_in_one_lead_and_in_the_run(
     lead_id = "00Q000000000007AAA"
     report = why(warehouse, lead_id, on=DAY, scorer_for=lambda version: scorer, sql_folder=settings.sql_folder)
     assert [line.split()[0] for line in report["differences"]] == ["feature_digest"]
-    run = why_all(warehouse, RUN, scorer_for=lambda version: scorer, work=tmp_path / "all")
+    run = why_all(warehouse, RUN, scorer_for=lambda version: scorer, sql_folder=SQL, work=tmp_path / "all")
     assert (run["different"], run["by_column"], run["examples"]) == (1, {"feature_digest": 1}, [lead_id])
 
 
@@ -126,7 +127,7 @@ def test_one_changed_score_is_found(
     scores[3] += 1e-16 * scores[3] + 5e-17
     pq.write_table(table.set_column(2, "lead_score", pa.array(scores)), tmp_path / "edited.parquet")
     warehouse.replace_partition("lead_scores", DAY.isoformat(), [tmp_path / "edited.parquet"])
-    run = why_all(warehouse, RUN, scorer_for=lambda version: scorer, work=tmp_path / "all")
+    run = why_all(warehouse, RUN, scorer_for=lambda version: scorer, sql_folder=SQL, work=tmp_path / "all")
     assert run["by_column"] == {"lead_score": 1}
 
 
@@ -139,7 +140,7 @@ def test_features_that_are_gone_are_a_difference(
         warehouse, "00Q000000000000AAA", on=DAY, scorer_for=lambda version: scorer, sql_folder=settings.sql_folder
     )
     assert "lead_features has 0 rows" in report["differences"][0]
-    run = why_all(warehouse, RUN, scorer_for=lambda version: scorer, work=tmp_path / "all")
+    run = why_all(warehouse, RUN, scorer_for=lambda version: scorer, sql_folder=SQL, work=tmp_path / "all")
     assert run["different"] == 1
 
 
@@ -191,4 +192,4 @@ def test_a_lead_without_a_score_is_named_with_what_happened_to_it(
     with pytest.raises(NotFound, match="'00Qnobody' has no score on 2024-12-21"):
         why(warehouse, "00Qnobody", on=DAY, scorer_for=lambda version: scorer, sql_folder=settings.sql_folder)
     with pytest.raises(NotFound, match="no score of run"):
-        why_all(warehouse, "20240101-ffffffff", scorer_for=lambda version: scorer, work=Path("unused"))
+        why_all(warehouse, "20240101-ffffffff", scorer_for=lambda version: scorer, sql_folder=SQL, work=Path("unused"))

@@ -6,7 +6,7 @@ Everything takes float64 arrays of shape (n,): a margin (log-odds) or a probabil
 from __future__ import annotations
 
 from lead_scoring.evaluation.bootstrap import bootstrap_interval, paired_bootstrap, paired_bootstraps, resamples_for
-from lead_scoring.evaluation.drift import information_value, psi, single_feature_auc
+from lead_scoring.evaluation.drift import information_value, single_feature_auc
 from lead_scoring.evaluation.metrics import auc_pr, auc_roc, brier, constant_log_loss, log_loss, skill
 from lead_scoring.evaluation.ranking import deciles, lift, top_rate
 from lead_scoring.evaluation.reliability import ece, ece_noise_floor, reliability, slope_intercept, wilson
@@ -27,7 +27,6 @@ __all__ = [
     "log_loss",
     "paired_bootstrap",
     "paired_bootstraps",
-    "psi",
     "reliability",
     "resamples_for",
     "segments",

@@ -42,7 +42,7 @@ def materialize(
     :raises CheckFailed: more rows were set aside than ``features.max_rejected_share`` allows.
     """
     check_sources(warehouse)
-    parameters = query_parameters(warehouse, as_of=as_of, settings=settings, scorable_only=scorable_only)
+    parameters = query_parameters(warehouse, sql_folder, as_of=as_of, settings=settings, scorable_only=scorable_only)
     refuse_undated(feature_set, dated=bool(parameters["employment_dated"]))
     leads = warehouse.query(load_sql(sql_folder, "lead_counts"), parameters).to_pylist()[0]
     if leads["leads"] == 0:
@@ -57,7 +57,7 @@ def materialize(
         part.unlink()
     if sink.rows_in != asked:
         raise CheckFailed(f"{asked} feature rows were asked for and {sink.rows_in} came back; the query loses rows")
-    records = {table: row["records"] for table, row in source_sizes(warehouse).items()}
+    records = {table: row["records"] for table, row in source_sizes(warehouse, sql_folder).items()}
     aside = sink.add_source_rejects(warehouse.query(load_sql(sql_folder, "lead_features_rejected"), parameters))
     files = sink.close(with_train=not scorable_only)
     sink.check_share(settings.max_rejected_share)
@@ -108,19 +108,18 @@ def end_of_day(day: dt.date) -> dt.datetime:
     return dt.datetime.combine(day, dt.time.max, tzinfo=dt.UTC)
 
 
-def source_sizes(warehouse: Warehouse) -> dict[str, dict[str, int]]:
+def source_sizes(warehouse: Warehouse, sql_folder: Path) -> dict[str, dict[str, int]]:
     """Records of each source table and how many of them say when they were recorded."""
-    sizes = {}
-    for table in SOURCE_TABLES:
-        sql = f"SELECT COUNT(*) AS records, COUNT(recorded_at) AS dated FROM {table}"
-        sizes[table] = warehouse.query(sql).to_pylist()[0]
-        if sizes[table]["records"] == 0:
+    sizes = {row.pop("source_table"): row for row in warehouse.query(load_sql(sql_folder, "source_sizes")).to_pylist()}
+    for table, size in sizes.items():
+        if size["records"] == 0:
             raise BadInput(f"table {table!r} has no rows; load the source")
     return sizes
 
 
 def query_parameters(
     warehouse: Warehouse,
+    sql_folder: Path,
     *,
     as_of: dt.date,
     settings: FeatureSettings,
@@ -128,7 +127,7 @@ def query_parameters(
     honour_recorded_at: bool = True,
 ) -> dict[str, SqlValue]:
     """The parameters of every query in ``include/sql`` that computes features."""
-    sizes = source_sizes(warehouse)
+    sizes = source_sizes(warehouse, sql_folder)
     return {
         "as_of": as_of,
         "known_by": end_of_day(as_of),

@@ -162,7 +162,9 @@ def _rows(
     honour_recorded_at: bool,
 ) -> pd.DataFrame:
     """The sound rows of a day, to learn from and to score, clipped as they are when they are published."""
-    parameters = query_parameters(warehouse, as_of=day, settings=settings, honour_recorded_at=honour_recorded_at)
+    parameters = query_parameters(
+        warehouse, sql_folder, as_of=day, settings=settings, honour_recorded_at=honour_recorded_at
+    )
     with tempfile.TemporaryDirectory(prefix="audit-") as folder:
         parts = warehouse.export(load_sql(sql_folder, "lead_features"), parameters, Path(folder), 1_048_576)
         columns = ["lead_id", "target", "scorable", "problems", *feature_set.columns]

@@ -102,7 +102,10 @@ class Clients:
 
     def model_card_url(self, version: str) -> str:
         """Where people read the card of a version: the configured address, else the Cloud Storage console."""
-        path = f"production/model_card_{version}.md"
+        from lead_scoring.model.native import package_files
+        from lead_scoring.registry.verified import object_name
+
+        path = object_name(version, package_files(version)["model_card"])
         if self.settings.storage.models_url:
             return f"{self.settings.storage.models_url}/{path}"
         if self.models.uri.startswith("gs://"):
@@ -149,8 +152,9 @@ class Clients:
     def details_of(self, version: str) -> Mapping[str, Any]:
         """What the manifest of a published version tells of its making (``facts`` in ``packaging.package``)."""
         from lead_scoring.model.native import PackageManifest
+        from lead_scoring.registry.verified import manifest_object
 
-        return PackageManifest.from_bytes(self.models.read(f"production/manifest_{version}.json"), version).details
+        return PackageManifest.from_bytes(self.models.read(manifest_object(version)), version).details
 
     def scorer(self, version: str) -> LeadScorer:
         from lead_scoring.scoring import LeadScorer

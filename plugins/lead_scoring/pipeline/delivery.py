@@ -297,7 +297,9 @@ class Delivery(Clients):
         published = find_record(self.runs, "publish_scores", run)
         key = published.figures["run_key"] if published else run
         with tempfile.TemporaryDirectory(prefix="why-") as work:
-            return why_all(self.warehouse, key, scorer_for=self.scorer, work=Path(work))
+            return why_all(
+                self.warehouse, key, scorer_for=self.scorer, sql_folder=self.settings.sql_folder, work=Path(work)
+            )
 
     def _run(self, key: str) -> Mapping[str, Any] | None:
         found = find_record(self.runs, "materialize_features", key)

@@ -187,6 +187,7 @@ class Modelling(Clients):
         from lead_scoring.model.native import PackageManifest
         from lead_scoring.packaging import version_of
         from lead_scoring.registry import publish_package, restore_package
+        from lead_scoring.registry.verified import manifest_object
 
         accept_findings = one_line(accept_findings, "accept_findings")
         as_of, chosen, _ = self._upstream(features)
@@ -202,11 +203,11 @@ class Modelling(Clients):
         if registered is not None and not self._is_whole(version, registered.manifest_digest):
             files = self._package(features, trained, calibrated, version, accept_findings)
             restore_package(self.models, files, version, registered.manifest_digest)
-        elif not self.models.exists(f"production/manifest_{version}.json"):
+        elif not self.models.exists(manifest_object(version)):
             publish_package(
                 self.models, self._package(features, trained, calibrated, version, accept_findings), version
             )
-        data = self.models.read(f"production/manifest_{version}.json")
+        data = self.models.read(manifest_object(version))
         found = PackageManifest.from_bytes(data, version)
         shown = ("performance", "calibration", "gate", "findings", "accepted_findings")
         figures = {

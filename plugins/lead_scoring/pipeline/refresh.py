@@ -50,6 +50,7 @@ class Refresh(Modelling):
         from lead_scoring.model.native import package_files
         from lead_scoring.packaging import recent_part, training_report_of
         from lead_scoring.registry import open_package
+        from lead_scoring.registry.verified import manifest_object
 
         as_of, _, shared = self._upstream(features)
         package = open_package(self.models, version)
@@ -74,7 +75,7 @@ class Refresh(Modelling):
             pq.write_table(scores, work / "scores.parquet")
             pq.write_table(rows.slice(0, 0), work / "holdout.parquet")
             (work / "model.ubj").write_bytes(package.read(names["booster"]))
-            manifest = json.loads(self.models.read(f"production/{names['manifest']}"))
+            manifest = json.loads(self.models.read(manifest_object(version)))
             report = training_report_of(manifest, json.loads(package.read(names["scorer"])), recent_part(rows))
             (work / "training_report.json").write_text(json.dumps(report))
             files = ("scores.parquet", "holdout.parquet", "model.ubj", "training_report.json")

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lead_scoring.errors import BadInput, CheckFailed, Conflict, NotFound
-from lead_scoring.model.native import VERSION, PackageManifest, check_version, package_files
+from lead_scoring.model.native import VERSION, PackageManifest, package_files
 from lead_scoring.registry import EventLog, fold
-from lead_scoring.registry.placed import CHAMPION_FILE, WAY_BACK, champion_bytes
+from lead_scoring.registry.placed import CHAMPION_FILE, champion_bytes
+from lead_scoring.registry.verified import PRODUCTION, manifest_object, object_name, read_verified
 from lead_scoring.stage import sha256_bytes, sha256_file
 from lead_scoring.storage import ObjectStore
 
-PRODUCTION = "production/"
 LIBRARY = PRODUCTION + "lead_scoring/"  # the placed modules of this library, nobody else's
 
 
@@ -48,16 +48,6 @@ class Package:
     def read_all(self) -> dict[str, bytes]:
         """Bytes of every file but the manifest, by name in the manifest. :raises CheckFailed: as for :meth:`read`."""
         return {name: self.read(name) for name in sorted(self.manifest.files)}
-
-
-def object_name(version: str, name: str) -> str:
-    """Where a file of a version is stored. :param name: as in the manifest."""
-    return f"{PRODUCTION}{name}" if version in name else f"{PRODUCTION}function_{version}/{name}"
-
-
-def manifest_object(version: str) -> str:
-    """Where the manifest of a version is stored. :raises BadInput: not a version id."""
-    return PRODUCTION + package_files(check_version(version))["manifest"]
 
 
 def publish_package(store: ObjectStore, files: Mapping[str, Path], version: str) -> str:
@@ -139,13 +129,7 @@ def open_package(store: ObjectStore, version: str | None = None) -> Package:
 def registered_manifest(store: ObjectStore, version: str, manifest_digest: str) -> PackageManifest:
     """The manifest of a version. :raises CheckFailed: it is missing, or its SHA-256 is not the registered one."""
     name = manifest_object(version)
-    data, generation = store.read_generation(name)
-    if generation == 0:
-        raise CheckFailed(f"{store.uri}/{name} is missing; {WAY_BACK}")
-    if (found := sha256_bytes(data)) != manifest_digest:
-        raise CheckFailed(
-            f"{store.uri}/{name} has SHA-256 {found[:12]}, the registry says {manifest_digest[:12]}; {WAY_BACK}"
-        )
+    data = read_verified(store, name, manifest_digest, "the registry")
     return PackageManifest.from_bytes(data, f"{store.uri}/{name}")
 
 
@@ -208,19 +192,11 @@ def _code(manifest: PackageManifest) -> list[str]:
 
 
 def _read_checked(store: ObjectStore, manifest: PackageManifest, name: str) -> bytes:
+    version = manifest.version_id
     if name not in manifest.files:
-        raise NotFound(f"version {manifest.version_id} has no file {name!r}; it has {sorted(manifest.files)}")
-    stored = object_name(manifest.version_id, name)
-    data, generation = store.read_generation(stored)
-    if generation == 0:
-        raise CheckFailed(f"{store.uri}/{stored} is missing; {WAY_BACK}")
-    found, wanted = sha256_bytes(data), manifest.files[name]["sha256"]
-    if found != wanted:
-        raise CheckFailed(
-            f"{store.uri}/{stored} has SHA-256 {found[:12]}, the manifest of {manifest.version_id} says "
-            f"{wanted[:12]}; {WAY_BACK}"
-        )
-    return data
+        raise NotFound(f"version {version} has no file {name!r}; it has {sorted(manifest.files)}")
+    says = f"the manifest of {version}"
+    return read_verified(store, object_name(version, name), manifest.files[name]["sha256"], says)
 
 
 def _publish_once(store: ObjectStore, path: Path, name: str) -> None:

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lead_scoring.errors import BadInput, CheckFailed
-from lead_scoring.registry.package import PRODUCTION, Package, manifest_object
+from lead_scoring.registry.package import Package
+from lead_scoring.registry.verified import PRODUCTION, manifest_object
 from lead_scoring.storage import ObjectStore
 
 UNSIGNED = "unsigned"

@@ -10,8 +10,7 @@ from typing import Any
 
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
 from lead_scoring.registry.events import Event
-
-STATUSES = ("staged", "production", "archived", "rejected")
+from lead_scoring.registry.verified import manifest_object
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Entry:
             "performance": self.performance,
             "calibration": self.calibration,
             "feature_set": self.feature_set,
-            "manifest": f"production/manifest_{self.version_id}.json",
+            "manifest": manifest_object(self.version_id),
             "manifest_digest": self.manifest_digest,
             "run": self.run,
             "registered_at": self.registered_at,

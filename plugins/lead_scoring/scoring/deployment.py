@@ -22,6 +22,7 @@ MODULES = (
     "registry/events.py",
     "registry/placed.py",
     "registry/state.py",
+    "registry/verified.py",
     "model/__init__.py",
     "model/buckets.py",
     "model/native.py",

@@ -27,13 +27,13 @@ from lead_scoring.model.native import (
 )
 from lead_scoring.registry import EventLog, fold
 from lead_scoring.registry.placed import CHAMPION_FILE, WAY_BACK, read_champion
+from lead_scoring.registry.verified import PRODUCTION, read_verified
 from lead_scoring.scoring.trees import Trees
 from lead_scoring.scoring.ubjson import read_ubjson
 from lead_scoring.stage import sha256_bytes
 from lead_scoring.storage import ObjectStore, open_store
 from lead_scoring.storage.below import Below
 
-PRODUCTION = "production"
 GOLDEN_TOLERANCE = 1e-9
 # How many leading parts of a version must be equal. Only what computes a score is compared; the golden scores answer
 # for the rest. XGBoost comes under two distribution names and is not needed at all to score one lead.
@@ -66,7 +66,7 @@ class LoadedPackage:
 
 def packages_in(store: ObjectStore) -> tuple[ObjectStore, ObjectStore]:
     """The packages of a models store, and the store itself, which holds ``registry/``."""
-    return Below(store, PRODUCTION), store
+    return Below(store, PRODUCTION.rstrip("/")), store
 
 
 def split_model_dir(model_dir: str) -> tuple[ObjectStore, ObjectStore]:
@@ -187,19 +187,11 @@ def _checked_files(packages: ObjectStore, manifest: PackageManifest) -> dict[str
 
     A name without the version is the function's code, which lies elsewhere and is checked by the registry.
     """
-    files = {}
-    for name, facts in manifest.files.items():
-        if manifest.version_id not in name:
-            continue
-        data, generation = packages.read_generation(name)
-        if not generation:
-            raise CheckFailed(f"{packages.uri}/{name} is missing; {WAY_BACK}")
-        if (found := sha256_bytes(data)) != facts["sha256"]:
-            raise CheckFailed(
-                f"{packages.uri}/{name} has SHA-256 {found[:12]}, the manifest says {facts['sha256'][:12]}; {WAY_BACK}"
-            )
-        files[name] = data
-    return files
+    return {
+        name: read_verified(packages, name, facts["sha256"], "the manifest")
+        for name, facts in manifest.files.items()
+        if manifest.version_id in name
+    }
 
 
 def _installed(library: str) -> str | None:

@@ -47,7 +47,6 @@ class Trees:
             source = _source(trees, self.feature_count)
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise BadInput(f"the booster's file is incomplete ({error!r}); restore it from the store") from error
-        self.tree_count = len(trees)
         names: dict[str, Any] = {}
         # The source holds only numbers that _source wrote with repr(): nothing of the file is taken over as text.
         exec(compile(source, "<trees>", "exec"), {"__builtins__": {}}, names)

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lead_scoring.catalog import row_digest
-from lead_scoring.errors import BadInput, NotFound
+from lead_scoring.errors import NotFound
 from lead_scoring.scoring.scorer import LeadScorer
 from lead_scoring.warehouse import Warehouse
-from lead_scoring.warehouse.sql import load_sql
+from lead_scoring.warehouse.sql import load_sql, load_template
 
 # What a recomputation must give again. feature_digest is computed from the feature row, the others from the model.
 PROVED = (
@@ -65,7 +65,7 @@ def why(
     """
     score = _score_row(warehouse, lead_id, on, sql_folder)
     scorer = scorer_for(score["model_version"])
-    row = _feature_rows(warehouse, scorer, "lead_id = @lead_id", {"as_of": score["as_of"], "lead_id": lead_id})
+    row = _feature_rows(warehouse, scorer, score["as_of"], lead_id, sql_folder)
     recomputed: dict[str, Any] = {}
     features: dict[str, Any] = {}
     clipped: str | None = None
@@ -109,16 +109,15 @@ def why(
     }
 
 
-def why_all(warehouse: Warehouse, run_key: str, *, scorer_for: ScorerFor, work: Path) -> dict[str, Any]:
+def why_all(
+    warehouse: Warehouse, run_key: str, *, scorer_for: ScorerFor, sql_folder: Path, work: Path
+) -> dict[str, Any]:
     """Compute every published score of a run again, in constant memory.
 
     :returns: ``run_key``, ``rows``, ``different`` (rows), ``by_column`` {name: rows}, ``examples`` (lead ids).
     :raises NotFound: no published score has this run key.
     """
-    heads = warehouse.query(
-        "SELECT DISTINCT as_of, model_version FROM lead_scores WHERE run_key = @run_key ORDER BY as_of, model_version",
-        {"run_key": run_key},
-    ).to_pylist()
+    heads = warehouse.query(load_sql(sql_folder, "score_run_versions"), {"run_key": run_key}).to_pylist()
     if not heads:
         raise NotFound(
             f"no score of run {run_key!r} is published; the run keys are in lead_scores.run_key, "
@@ -130,17 +129,9 @@ def why_all(warehouse: Warehouse, run_key: str, *, scorer_for: ScorerFor, work: 
         scorer = scorer_for(head["model_version"])
         columns = [feature.column for feature in scorer.package.spec.features]
         proved = ", ".join(f"scored.{name} AS stored_{name}" for name in PROVED)
-        named = ", ".join(f"features.{_identifier(name)}" for name in columns)
-        parts = warehouse.export(
-            f"SELECT scored.lead_id, features.pit_date, {named}, {proved} FROM lead_scores AS scored "
-            "LEFT JOIN lead_features AS features ON features.lead_id = scored.lead_id "
-            "AND features.as_of = scored.as_of AND features.scorable "
-            "WHERE scored.run_key = @run_key AND scored.as_of = @as_of AND scored.model_version = @model_version "
-            "ORDER BY scored.lead_id",
-            {"run_key": run_key, **head},
-            work / f"version-{number}",
-            131_072,
-        )
+        named = ", ".join(f"features.{name}" for name in columns)
+        text = load_template(sql_folder / "templates", "scores_with_features", features=named, scores=proved)
+        parts = warehouse.export(text, {"run_key": run_key, **head}, work / f"version-{number}", 131_072)
         for part in parts:
             for batch in pq.ParquetFile(part).iter_batches():
                 found = _recompute(scorer, batch)
@@ -169,22 +160,18 @@ def _score_row(warehouse: Warehouse, lead_id: str, on: dt.date | None, sql_folde
     when = f"on {on}" if on else "on any day"
     reasons = ""
     if "lead_scores_rejected" in warehouse.tables():
-        rows = warehouse.query(
-            "SELECT as_of, reasons FROM lead_scores_rejected WHERE lead_id = @lead_id "
-            "AND (as_of = @on_day OR @on_day IS NULL) ORDER BY as_of DESC LIMIT 1",
-            {"lead_id": lead_id, "on_day": on},
-        ).to_pylist()
+        text = load_sql(sql_folder, "lead_rejections")
+        rows = warehouse.query(text, {"lead_id": lead_id, "on_day": on}).to_pylist()
         reasons = "".join(f"; it was set aside on {row['as_of']}: {row['reasons']}" for row in rows)
     raise NotFound(f"lead {lead_id!r} has no score {when}{reasons or '; check the id (18 characters) and the day'}")
 
 
-def _feature_rows(warehouse: Warehouse, scorer: LeadScorer, condition: str, params: Mapping[str, Any]) -> pa.Table:
-    named = ", ".join(_identifier(feature.column) for feature in scorer.package.spec.features)
-    flag = ", clipped" if "clipped" in warehouse.columns("lead_features") else ""  # not before it existed
-    return warehouse.query(
-        f"SELECT lead_id, pit_date, {named}{flag} FROM lead_features WHERE as_of = @as_of AND scorable AND {condition}",
-        params,
-    )
+def _feature_rows(warehouse: Warehouse, scorer: LeadScorer, as_of: dt.date, lead_id: str, sql_folder: Path) -> pa.Table:
+    names = [feature.column for feature in scorer.package.spec.features]
+    if "clipped" in warehouse.columns("lead_features"):  # not before it existed
+        names.append("clipped")
+    text = load_template(sql_folder / "templates", "feature_row", features=", ".join(names))
+    return warehouse.query(text, {"as_of": as_of, "lead_id": lead_id})
 
 
 def _recompute(scorer: LeadScorer, batch: pa.RecordBatch) -> dict[str, pa.Array]:
@@ -211,11 +198,3 @@ def _different(stored: pa.Array, found: pa.Array) -> np.ndarray:
         return np.asarray(~(same | (np.isnan(left) & np.isnan(right))))
     left, right = (array.cast(pa.string()).to_numpy(zero_copy_only=False) for array in (stored, found))
     return np.asarray(left != right, dtype=bool)
-
-
-def _identifier(column: str) -> str:
-    if not column.replace("_", "a").isalnum():
-        raise BadInput(
-            f"feature column {column!r} is not a name that SQL can hold; see include/config/feature_catalog.yaml"
-        )
-    return column

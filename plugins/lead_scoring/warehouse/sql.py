@@ -6,6 +6,7 @@ saying so are refused here. Every rule was measured: the comment says what DuckD
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,8 @@ from sqlglot import exp
 from lead_scoring.errors import BadInput, NotFound
 
 _MAX_DEPTH = 8
+_IDENTIFIER = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)?( AS [A-Za-z_]\w*)?"
+_IDENTIFIERS = re.compile(rf"{_IDENTIFIER}(, {_IDENTIFIER})*")
 
 
 def load_sql(folder: Path, table: str) -> str:
@@ -46,6 +49,18 @@ def compose(folder: Path, text: str) -> str:
         raise BadInput(f"a query that reads the views {sorted(views)} must start with WITH, so that they can go before")
     parts = [f"{name} AS (\n{view.rstrip()}\n)" for name, view in views.items()]
     return f"{comment}WITH\n" + ",\n\n".join(parts) + ",\n\n" + body[5:].lstrip()
+
+
+def load_template(folder: Path, name: str, **parts: str) -> str:
+    """The text of ``<folder>/<name>.sql`` with its ``{parts}`` filled in.
+
+    :param parts: identifiers, which no engine takes as parameters. Values never go this way.
+    :raises BadInput: a part is none.
+    """
+    for part in parts.values():
+        if not _IDENTIFIERS.fullmatch(part):
+            raise BadInput(f"{part[:80]!r} is no list of column names; see include/config/feature_catalog.yaml")
+    return (folder / f"{name}.sql").read_text(encoding="utf-8").format(**parts)
 
 
 def schema_of(folder: Path, table: str) -> dict[str, Any]:

@@ -31,7 +31,9 @@ PARAMETERS = {
 
 def rows(warehouse: EmbeddedWarehouse, work: Path, *, honour: bool) -> pd.DataFrame:
     settings = load_settings(environment={})
-    parameters = query_parameters(warehouse, as_of=LATER, settings=settings.features, honour_recorded_at=honour)
+    parameters = query_parameters(
+        warehouse, settings.sql_folder, as_of=LATER, settings=settings.features, honour_recorded_at=honour
+    )
     parts = warehouse.export(load_sql(settings.sql_folder, "lead_features"), parameters, work, 10**9)
     frame = pd.concat([pd.read_parquet(part) for part in parts])
     frame = frame[(frame["problems"] == "") & ~frame["scorable"]]
