@@ -170,3 +170,11 @@ def test_a_clean_part_of_the_last_releases_leads_raises_no_alarm(tmp_path: Path,
         now = portrait(values[part], target[part], keys[part].tolist(), undated.names)
         alarms += bool(list(grown_stronger(last, values[part], target[part], now)))
     assert alarms <= 1
+
+
+def test_a_last_release_of_another_feature_set_is_no_measure(tmp_path: Path, undated: FeatureSet) -> None:
+    train, now, last = last_release(tmp_path, undated)
+    weaker = {**last, "feature_set": "bank", "model_auc": 0.5}
+    output = tripwire(train, now, feature_set=undated, seed=1, work=tmp_path, last=weaker)
+    assert codes(output) == set()
+    assert "another feature set, bank" in output.figures["since_last"]["note"]

@@ -102,7 +102,10 @@ def tripwire(
     else:
         findings += _single_features(values, target, feature_set, seed, report)
         findings += _ablation(values, target, feature_set, seed, report)
-        report["portrait"] = portrait(values, target, keys, feature_set.names) | {"model_auc": report["model"]["auc"]}
+        report["portrait"] = portrait(values, target, keys, feature_set.names) | {
+            "model_auc": report["model"]["auc"],
+            "feature_set": feature_set.name,
+        }
         findings += _since_last(last, values, target, report)
     if _same_rows(train_files, score_files):
         report["train_versus_now"] = {"note": "the rows to score are the training rows: nothing to tell apart"}
@@ -159,6 +162,9 @@ def _since_last(
         report["since_last"] = {"note": "there is no last release to compare with"}
         return []
     now = report["portrait"]
+    if last.get("feature_set") != now["feature_set"]:
+        report["since_last"] = {"note": f"the last release has another feature set, {last.get('feature_set')}"}
+        return []
     report["since_last"] = {"rows": last["rows"], "positives": last["positives"]}
     findings = [Finding(*found) for found in grown_stronger(last, values, target, now)]
     if (grown := model_grew_stronger(last, now)) is not None:
