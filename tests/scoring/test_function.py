@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import re
 import shutil
 import socket
@@ -43,7 +45,11 @@ def url(folder: Path) -> Iterator[str]:
     command = [BIN / "functions-framework", "--source", "cloud_function_code.py", "--target", "score_lead"]
     with (folder.parent / "log.txt").open("wb") as log:
         server = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)], cwd=folder, stdout=log, stderr=log
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "LEAD_SCORING_BODY_SECONDS": "1", "THREADS": "4"},
         )
     address = f"http://127.0.0.1:{port}"
     try:
@@ -93,7 +99,7 @@ def test_wrong_requests_get_their_status(url: str) -> None:
     assert requests.post(url, json={}, timeout=10).status_code == 422
     assert requests.post(url, data=b" " * 2_000_000, timeout=10).status_code == 413
     refused = requests.get(url, timeout=10)
-    assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "POST, OPTIONS")
     assert requests.post(f"{url}/else", json={}, timeout=10).status_code == 404
 
 
@@ -106,6 +112,29 @@ def test_a_wrongly_chunked_or_broken_off_body_is_answered_in_json(url: str, body
         head, _, content = b"".join(iter(lambda: line.recv(65536), b"")).partition(b"\r\n\r\n")
     assert b" 400 " in head.splitlines()[0], head + content
     assert "the body" in json.loads(content)["error"]
+
+
+def test_unfinished_bodies_do_not_block_the_function(url: str, lead: dict[str, float | None]) -> None:
+    """More of them than the server has threads; each is told, and the next request is answered."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    lines = [socket.create_connection((host, int(port)), timeout=30) for _ in range(6)]
+    try:
+        for line in lines:
+            line.sendall(b'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n{"a"')
+        assert requests.post(url, json=lead, timeout=60).status_code == 200
+        for line in lines:
+            assert b" 408 " in line.recv(65536).splitlines()[0]
+    finally:
+        for line in lines:
+            line.close()
+
+
+def test_a_packed_body_is_taken_over_http(url: str, scorer: LeadScorer, lead: dict[str, float | None]) -> None:
+    body = gzip.compress(json.dumps(lead).encode())
+    answer = requests.post(url, data=body, headers={"Content-Encoding": "gzip"}, timeout=10)
+    assert answer.json() == scorer.score_lead(lead)
+    assert requests.options(url, timeout=10).headers["Allow"] == "POST, OPTIONS"
+    assert requests.get(f"{url}/health", timeout=10).json()["model_version"] == scorer.model_version
 
 
 @pytest.mark.slow
@@ -150,4 +179,4 @@ def test_a_folder_that_does_not_verify_does_not_start(folder: Path, tmp_path: Pa
 def test_the_templates_description_is_openapi_and_names_every_answer() -> None:
     description = json.loads(function_files()["openapi.json"])
     assert description["openapi"].startswith("3.1")
-    assert set(description["paths"]["/"]["post"]["responses"]) == {"200", "400", "405", "413", "422"}
+    assert set(description["paths"]["/"]["post"]["responses"]) == {"200", "400", "405", "408", "413", "415", "422"}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -71,6 +73,7 @@ def test_a_request_that_is_not_carried_out_says_why(
     [
         ("GET", "/", {}, 405),
         ("POST", "/healthz", {}, 405),
+        ("POST", "/health", {}, 405),
         ("GET", "/admin", {}, 404),
         ("POST", "/", {"missing": "median"}, 400),
         ("POST", "/", {"reasons": "-1"}, 400),
@@ -85,6 +88,57 @@ def test_other_methods_paths_and_parameters_are_refused(
     assert found == status
     assert answer["error"]
     assert (found == 405) == ("Allow" in headers)
+
+
+@pytest.mark.parametrize("path", ["/health", "/healthz"])
+def test_health_is_told_at_a_path_that_googles_front_end_leaves_alone(scorer: LeadScorer, path: str) -> None:
+    assert handle(scorer, "GET", path, {}, b"")[1]["model_version"] == scorer.model_version
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/", "POST, OPTIONS"), ("/health", "GET, HEAD, OPTIONS")])
+def test_options_tells_the_methods(scorer: LeadScorer, path: str, allowed: str) -> None:
+    status, answer, headers = handle(scorer, "OPTIONS", path, {}, b"")
+    assert (status, headers["Allow"], answer["allowed"]) == (200, allowed, allowed.split(", "))
+    assert handle(scorer, "OPTIONS", "/admin", {}, b"")[0] == 404
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "gzip", "X-GZIP", "deflate"])
+def test_a_packed_body_is_the_same_body(scorer: LeadScorer, lead: Lead, encoding: str) -> None:
+    body = json.dumps(lead).encode()
+    packed = {"g": gzip.compress(body), "x": gzip.compress(body), "d": zlib.compress(body)}.get(
+        encoding[:1].lower(), body
+    )
+    status, answer, _ = handle(scorer, "POST", "/", {}, packed, encoding=encoding)
+    assert (status, answer) == (200, scorer.score_lead(lead))
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status", "words"),
+    [
+        (b"{}", "br", 415, "Content-Encoding 'br' is not read here; send gzip, deflate or none"),
+        (b"{}", "gzip, gzip", 415, "'gzip, gzip' is not read"),
+        (b"{}", "gzip", 400, "the body is not gzip"),
+        (gzip.compress(b'{"a": 1}', mtime=0)[:-9], "gzip", 400, "its gzip has no end"),
+        (gzip.compress(b" " * 300_000_000, 1, mtime=0), "gzip", 413, "more than 1,000,000 bytes"),
+        ("{}".encode("utf-16"), "", 400, "byte order mark of UTF-16"),
+        ("{}".encode("utf-32"), "", 400, "byte order mark of UTF-16 or UTF-32"),
+    ],
+)
+def test_an_encoding_that_is_not_read_is_named(
+    scorer: LeadScorer, body: bytes, encoding: str, status: int, words: str
+) -> None:
+    found, answer, headers = handle(scorer, "POST", "/", {}, body, encoding=encoding)
+    assert (found, words in answer["error"]) == (status, True), answer
+    assert ("Accept-Encoding" in headers) == (status == 415)
+
+
+def test_a_byte_order_mark_of_utf_8_is_passed_over(scorer: LeadScorer, lead: Lead) -> None:
+    assert post(scorer, b"\xef\xbb\xbf" + json.dumps(lead).encode()) == (200, scorer.score_lead(lead))
+
+
+def test_a_body_that_did_not_arrive_in_time_is_answered_so(scorer: LeadScorer) -> None:
+    status, answer, _ = handle(scorer, "POST", "/", {}, None, late=True)
+    assert (status, answer["error"]) == (408, "the body did not arrive within 10 seconds; send it again as a whole")
 
 
 def test_what_goes_wrong_inside_is_logged_and_not_told(

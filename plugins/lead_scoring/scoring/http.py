@@ -1,14 +1,16 @@
 """The HTTP face of a scorer, without a web framework: a request's parts in, a status and a JSON object out.
 
 The document's request is an object of features, its response the result of ``score_lead`` (section "Cloud Function
-Code"). Beside it: ``{"leads": [...]}`` for many, ``/healthz``, and messages that a caller can act on. What goes wrong
-inside is logged and never told.
+Code"). Beside it: ``{"leads": [...]}`` for many, ``/health``, and messages that a caller can act on. What goes wrong
+inside is logged and never told. (Google's front end answers ``/healthz`` by itself; both paths are served.)
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +21,8 @@ from lead_scoring.scoring.scorer import LeadScorer
 MAX_BYTES = 1_000_000
 MAX_LEADS = 1_000
 MAX_REASONS = 20
+BODY_SECONDS = 10.0  # for a body to arrive: a client that leaves it unfinished would hold one of a few threads for ever
+HEALTH = ("/health", "/healthz")
 MAX_DIGITS = 400  # no float64 has more before the point; Python's own limit is 4,300
 
 Answer = tuple[int, dict[str, Any], dict[str, str]]  # status, JSON object, headers
@@ -38,7 +42,7 @@ def describe(template: Mapping[str, Any], scorer: LeadScorer) -> dict[str, Any]:
     described: dict[str, Any] = json.loads(json.dumps(template))
     lead = described["components"]["schemas"]["Lead"]
     for feature, (low, high) in zip(scorer.checks.features, scorer.checks.limits, strict=True):
-        kind = ["number", "null"] if feature.nullable else "number"
+        kind = ["number", "boolean", "null"] if feature.nullable else ["number", "boolean"]
         number: dict[str, Any] = {"type": kind, "minimum": low, "maximum": high}
         texts = {"type": "string", "enum": list(feature.categories)}
         also = [{"const": value} for value in feature.missing_values] + ([texts] if feature.categories else [])
@@ -55,25 +59,34 @@ def handle(
     query: Mapping[str, str],
     body: bytes | None,
     description: Mapping[str, Any] | None = None,
+    *,
+    encoding: str = "",
+    late: bool = False,
 ) -> Answer:
     """Answer one request.
 
-    :param path: ``/``, ``/healthz`` or ``/openapi.json``.
+    :param path: ``/``, ``/health``, ``/healthz`` or ``/openapi.json``.
     :param query: ``missing`` and ``reasons`` as for ``score_lead``.
-    :param body: JSON in UTF-8; None if it broke off or was no proper encoding.
+    :param body: JSON in UTF-8; None if it broke off or was wrongly chunked.
+    :param encoding: the header ``Content-Encoding``: empty, ``identity``, ``gzip`` or ``deflate``.
+    :param late: the body had not arrived after :data:`BODY_SECONDS`.
     :param description: what ``/openapi.json`` answers; see :func:`describe`.
     """
     try:
-        if path == "/healthz":
-            _allow(method, "GET", "HEAD")
-            return 200, health(scorer), {}
-        if path == "/openapi.json" and description is not None:
-            _allow(method, "GET", "HEAD")
-            return 200, dict(description), {}
-        if path != "/":
-            raise Refused(404, f"there is nothing at {path[:80]!r}; POST / scores, GET /healthz tells the version")
-        _allow(method, "POST")
-        return 200, _score(scorer, _options(query), _parse(body)), {}
+        told = path in HEALTH or (path == "/openapi.json" and description is not None)
+        if not told and path != "/":
+            raise Refused(404, f"there is nothing at {path[:80]!r}; POST / scores, GET /health tells the version")
+        allowed = ("GET", "HEAD", "OPTIONS") if told else ("POST", "OPTIONS")
+        if method not in allowed:
+            message = f"method {method} is not allowed here; use {allowed[0]}"
+            raise Refused(405, message, {"Allow": ", ".join(allowed)})
+        if method == "OPTIONS":
+            return 200, {"allowed": list(allowed)}, {"Allow": ", ".join(allowed)}
+        if told:
+            return 200, health(scorer) if path in HEALTH else dict(description or {}), {}
+        if late:
+            raise Refused(408, f"the body did not arrive within {BODY_SECONDS:g} seconds; send it again as a whole")
+        return 200, _score(scorer, _options(query), _parse(body, encoding)), {}
     except Refused as refused:
         return refused.status, {"error": str(refused), **refused.extra}, refused.headers
     except Exception:
@@ -91,11 +104,6 @@ def health(scorer: LeadScorer) -> dict[str, Any]:
     }
 
 
-def _allow(method: str, *allowed: str) -> None:
-    if method not in allowed:
-        raise Refused(405, f"method {method} is not allowed here; use {allowed[0]}", {"Allow": ", ".join(allowed)})
-
-
 def _options(query: Mapping[str, str]) -> dict[str, Any]:
     if unknown := sorted(set(query) - {"missing", "reasons"}):
         raise Refused(400, f"query parameter {unknown[0][:40]!r} is unknown; there are missing and reasons")
@@ -107,9 +115,10 @@ def _options(query: Mapping[str, str]) -> dict[str, Any]:
     return {"missing": missing, "reasons": int(reasons)}
 
 
-def _parse(body: bytes | None) -> dict[str, Any]:
+def _parse(body: bytes | None, encoding: str) -> dict[str, Any]:
     if body is None:
         raise Refused(400, "the body broke off or is wrongly chunked; send it again as a whole")
+    body = _unpacked(body, encoding.strip().lower())
     if len(body) > MAX_BYTES:
         raise Refused(413, f"the body has more than {MAX_BYTES:,} bytes; send fewer leads")
     try:
@@ -121,8 +130,33 @@ def _parse(body: bytes | None) -> dict[str, Any]:
     return content
 
 
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    """The body without its ``Content-Encoding``, one byte more than is taken at most: it may unpack to anything."""
+    if encoding in {"", "identity"}:
+        return body
+    if encoding not in {"gzip", "x-gzip", "deflate"}:
+        extra = {"Accept-Encoding": "gzip, deflate"}
+        raise Refused(415, f"Content-Encoding {encoding[:40]!r} is not read here; send gzip, deflate or none", extra)
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        unpacked = unpacker.decompress(body, MAX_BYTES + 1)
+    except zlib.error as error:
+        raise Refused(
+            400, f"the body is not {encoding}, which its Content-Encoding says ({error}); send it again"
+        ) from None
+    if not unpacker.eof and len(unpacked) <= MAX_BYTES:
+        raise Refused(400, f"the body broke off: its {encoding} has no end; send it again as a whole")
+    return unpacked
+
+
 def read_json(data: bytes) -> Any:
-    """The value in UTF-8 JSON, read strictly: no NaN, no key twice. :raises BadInput: what is wrong with it."""
+    """The value in UTF-8 JSON, read strictly: no NaN, no key twice. A byte order mark of UTF-8 is passed over.
+
+    :raises BadInput: what is wrong with it.
+    """
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise BadInput("is not JSON in UTF-8: it begins with the byte order mark of UTF-16 or UTF-32; send UTF-8")
     try:
         return _decoder.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
