@@ -17,6 +17,7 @@ from lab.sample.trouble import dirty_leads, dirty_records, dirty_snapshots, late
 from lead_scoring.errors import BadInput
 from lead_scoring.features.origin import METADATA_KEY
 from lead_scoring.stage import StageOutput
+from lead_scoring.storage.written import replacing
 
 NOTE = "synthetic data: made by `lead-scoring sample`, no person or firm in it is real"
 _DATES = {"start_date", "end_date", "month"}
@@ -63,14 +64,15 @@ def write_sample(
     lead_rows = lead_rows.sort_values(["lead_id", "recorded_at", "company"], kind="stable")
     employment = employment.sort_values(["advisor_crd", "start_date", "recorded_at", "end_date"], kind="stable")
     out.mkdir(parents=True, exist_ok=True)
-    files = {
-        name: _write(frame, out / name, as_of)
-        for name, frame in (
-            ("leads.parquet", lead_rows),
-            ("employment_history.parquet", employment),
-            ("firm_snapshots.parquet", snapshots),
-        )
+    frames = {
+        "leads.parquet": lead_rows,
+        "employment_history.parquet": employment,
+        "firm_snapshots.parquet": snapshots,
     }
+    files = {name: out / name for name in frames}
+    with replacing(list(files.values())) as private:
+        for frame, path in zip(frames.values(), private, strict=True):
+            _write(frame, path, as_of)
     return StageOutput(
         files=files,
         counts={
@@ -86,7 +88,7 @@ def write_sample(
     )
 
 
-def _write(frame: pd.DataFrame, path: Path, as_of: dt.date) -> Path:
+def _write(frame: pd.DataFrame, path: Path, as_of: dt.date) -> None:
     arrays, fields = [], []
     for name in frame.columns:
         array = to_arrow(name, frame[name])
@@ -94,7 +96,6 @@ def _write(frame: pd.DataFrame, path: Path, as_of: dt.date) -> Path:
         fields.append(pa.field(name, array.type))
     schema = pa.schema(fields, metadata={"note": NOTE, METADATA_KEY: as_of.isoformat()})
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, compression="zstd")
-    return path
 
 
 def to_arrow(name: str, column: pd.Series) -> pa.Array:

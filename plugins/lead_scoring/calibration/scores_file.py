@@ -16,7 +16,16 @@ from lead_scoring.calibration.refresh import refresh_intercept
 from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.model.calibrators import calibrator_from_dict, raw_to_margin
 from lead_scoring.settings import CalibrationSettings
+from lead_scoring.storage.written import replacing
 from lead_scoring.tables import OpenTable, open_table
+
+FILES = (
+    "calibration_lookup_table.csv",
+    "calibration_curves.png",
+    "lift_chart.png",
+    "calibrator.json",
+    "calibration_metadata.json",
+)
 
 
 def calibrate_scores_file(
@@ -73,18 +82,18 @@ def calibrate_scores_file(
         "files": [],
     }
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_lookup(out / "calibration_lookup_table.csv", table)
-        draw_curves(
-            out / "calibration_curves.png",
-            margin=margin,
-            target=target,
-            alternatives=alternatives,
-            chosen=calibrator.method,
-            how="in_sample",
-        )
-        draw_lift(out / "lift_chart.png", margin=margin, target=target, how="as_given")
-        (out / "calibrator.json").write_text(json.dumps(calibrator.to_dict(), indent=1, sort_keys=True) + "\n")
-        (out / "calibration_metadata.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
-        result["files"] = sorted(str(file) for file in out.iterdir() if file.is_file())
+        with replacing([out / name for name in FILES]) as (lookup, curves, lift, chosen, metadata):
+            write_lookup(lookup, table)
+            draw_curves(
+                curves,
+                margin=margin,
+                target=target,
+                alternatives=alternatives,
+                chosen=calibrator.method,
+                how="in_sample",
+            )
+            draw_lift(lift, margin=margin, target=target, how="as_given")
+            chosen.write_text(json.dumps(calibrator.to_dict(), indent=1, sort_keys=True) + "\n")
+            metadata.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+        result["files"] = sorted(str(out / name) for name in FILES)
     return result

@@ -1,7 +1,8 @@
 """``lead-scoring``: everything the DAGs do, without Airflow.
 
 Every command prints for people, or with ``--json`` one machine-readable object on stdout. Exit status: 0 done, 1 a
-check said no, 2 bad input. An error is one line on stderr that names the field, the value and what to do.
+check said no, 2 bad input, 130 and 143 stopped by SIGINT and SIGTERM. An error is one line on stderr that names the
+field, the value and what to do.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from lead_scoring.cli.process import Stopped, scratch_folder, stopping
 from lead_scoring.errors import LeadScoringError, exhausted
 
 
@@ -28,7 +30,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(arguments)
-        return int(options.call(options) or 0)
+        with stopping(), scratch_folder():
+            return int(options.call(options) or 0)
+    except Stopped as stopped:
+        print(f"stopped by {stopped.name}; run the command again, it finds what is finished", file=sys.stderr)
+        return stopped.exit_code
     except LeadScoringError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

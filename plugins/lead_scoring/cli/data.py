@@ -26,6 +26,7 @@ from lead_scoring.cli.common import (
     whole,
 )
 from lead_scoring.errors import BadInput, CheckFailed
+from lead_scoring.storage.written import local_file
 
 
 def add_commands(commands: Any) -> None:
@@ -56,8 +57,8 @@ def add_commands(commands: Any) -> None:
         metavar="DIR",
         help="leads, employment_history, firm_snapshots, as for `load`",
     )
-    build.add_argument("--out", required=True, type=Path, metavar="F", help="the feature table (Parquet)")
-    build.add_argument("--rejects", type=Path, metavar="R", help="the rows set aside, with every reason (Parquet)")
+    build.add_argument("--out", required=True, type=local_file, metavar="F", help="the feature table (Parquet)")
+    build.add_argument("--rejects", type=local_file, metavar="R", help="rows set aside, with every reason (Parquet)")
     add_maps(build)
     add_as_of(build)
     add_feature_set(build)
@@ -109,6 +110,8 @@ def run_build(options: argparse.Namespace) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from lead_scoring.storage.written import replacing
+
     with private_pipeline(options) as lines:
         lines.load_source(options.source, maps=maps_of(options))
         made = lines.materialize_features(
@@ -117,11 +120,10 @@ def run_build(options: argparse.Namespace) -> None:
         shards = made.fetch_all(lines.runs, "shards/")
         if not shards:
             raise BadInput(f"folder {options.source} gives no feature rows as of {made.as_of}; choose a later --as-of")
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.concat_tables([pq.read_table(path) for path in shards]), options.out)
-        if options.rejects:
-            options.rejects.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(made.fetch(lines.runs, "rejected.parquet"), options.rejects)
+        with replacing([options.out, options.rejects] if options.rejects else [options.out]) as private:
+            pq.write_table(pa.concat_tables([pq.read_table(path) for path in shards]), private[0])
+            if options.rejects:
+                shutil.copyfile(made.fetch(lines.runs, "rejected.parquet"), private[1])
     data = {"as_of": made.as_of, "key": made.key, "out": str(options.out), **made.counts, **made.figures}
     data["maps"] = maps_of(options)
     emit(options, data, lambda: pairs(data))

@@ -28,13 +28,17 @@ from lead_scoring.cli.common import (
     whole,
 )
 from lead_scoring.errors import BadInput, CheckFailed
+from lead_scoring.storage import open_store
+from lead_scoring.storage.written import local_file, replacing
 
 
 def add_commands(commands: Any) -> None:
     train = add(commands, "train", run_train, "fit the booster and the baselines on a feature table")
     train.add_argument("--features", required=True, metavar="F", help=f"feature table with labels: {TABLE_FORMS}")
     train.add_argument("--label", default="target", metavar="COLUMN", help="1 converted, 0 not (default: %(default)s)")
-    train.add_argument("--out", required=True, type=Path, metavar="DIR", help="model.ubj, scores.parquet, the report")
+    train.add_argument(
+        "--out", required=True, metavar="DIR", help="model.ubj, scores.parquet, the report: a folder or a gs:// address"
+    )
     add_maps(train)
     _add_findings(train)
     add_as_of(train)
@@ -47,7 +51,7 @@ def add_commands(commands: Any) -> None:
         help=f"the scores.parquet of `train`, or a table with raw_score (0 to 1) and target: {TABLE_FORMS}",
     )
     add_maps(calibrate)
-    calibrate.add_argument("--out", type=Path, metavar="DIR", help="calibrator, metadata, lookup table, pictures")
+    calibrate.add_argument("--out", type=local_file, metavar="DIR", help="calibrator, metadata, lookup table, pictures")
     calibrate.add_argument(
         "--rule", choices=["one_standard_error", "document"], help="document: lower Brier score in sample"
     )
@@ -88,17 +92,29 @@ def run_train(options: argparse.Namespace) -> None:
     maps = maps_of(options)
     if options.label != "target":
         maps = {"target": "", **maps, options.label: "target"}
+    if "://" in options.out:
+        open_store(options.out).exists("model.ubj")  # an address that cannot be reached is told before the training
     standing = pipeline(options)  # whose warehouse may have the table
     as_of = standing.as_of(options.as_of, today())
     with standing.opened(options.features, as_of) as brought, private_pipeline(options) as lines:
         features = lines.materialize_features(as_of, features=brought, maps=maps, feature_set=options.feature_set)
         trained = lines.train_model(features, accept_findings=options.accept_findings)
-        options.out.mkdir(parents=True, exist_ok=True)
-        for name in trained.files:
-            shutil.copyfile(trained.fetch(lines.runs, name), options.out / name)
+        write_files(options.out, {name: trained.fetch(lines.runs, name) for name in trained.files})
     figures = {name: value for name, value in trained.figures.items() if name != "leakage"}
     data = {"out": str(options.out), **figures, **features.counts, "maps": features.figures["maps"]}
     emit(options, data, lambda: pairs(_flat(figures)))
+
+
+def write_files(out: str, files: Mapping[str, Path]) -> None:
+    """Copy files, by their names, into a folder or below a ``gs://`` address."""
+    if "://" in out:
+        store = open_store(out)
+        for name, path in files.items():
+            store.upload(path, name)
+        return
+    with replacing([Path(out) / name for name in files]) as private:
+        for path, written in zip(files.values(), private, strict=True):
+            shutil.copyfile(path, written)
 
 
 def run_calibrate(options: argparse.Namespace) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from lead_scoring.cli.common import (
@@ -25,6 +24,7 @@ from lead_scoring.cli.common import (
 )
 from lead_scoring.cli.reports import show_why, show_why_all
 from lead_scoring.errors import BadInput, CheckFailed
+from lead_scoring.storage.written import local_file
 
 
 def add_commands(commands: Any) -> None:
@@ -37,7 +37,7 @@ def add_commands(commands: Any) -> None:
     score.add_argument("lead", nargs="?", metavar="JSON", help="one lead: feature names and values; - reads stdin")
     score.add_argument("--version", default="", metavar="V", help="empty: the version in production")
     score.add_argument("--batch", metavar="IN", help=f"a feature table: {TABLE_FORMS}")
-    score.add_argument("--out", type=Path, metavar="OUT", help="with --batch: the scores (Parquet)")
+    score.add_argument("--out", type=local_file, metavar="OUT", help="with --batch: the scores (Parquet)")
     add_maps(score)
     add_as_of(score)
     add_models(score)

@@ -55,6 +55,7 @@ class Delivery(Clients):
 
         from lead_scoring.features import bring
         from lead_scoring.scoring import RANKED_BY, rank, score_shard
+        from lead_scoring.storage.written import replacing
 
         chosen = self.feature_set(str(self.registry.show(version)["feature_set"]))
         scorer = self.scorer(version)
@@ -86,20 +87,18 @@ class Delivery(Clients):
                 parts.append(part.files["scores.parquet"])
                 aside.append(pq.read_table(part.files["rejected.parquet"], columns=["lead_id", "reasons"]))
             ranks = rank(pa.concat_tables([pq.read_table(path, columns=list(RANKED_BY)) for path in parts]))
-            out.parent.mkdir(parents=True, exist_ok=True)
-            partial = out.with_name(f".{out.name}.partial")
-            scored = 0
-            with contextlib.ExitStack() as closing:
-                writer = None
-                for path in parts:
-                    found = pq.read_table(path)
-                    found = found.append_column("rank", ranks.slice(scored, found.num_rows))
-                    writer = writer or closing.enter_context(pq.ParquetWriter(partial, found.schema))
-                    writer.write_table(found)
-                    scored += found.num_rows
-            partial.replace(out)
             rejected = pa.concat_tables(aside, promote_options="permissive")
-            pq.write_table(rejected, out.with_name(f"{out.stem}_rejected.parquet"))
+            scored = 0
+            with replacing([out, out.with_name(f"{out.stem}_rejected.parquet")]) as (private, private_rejected):
+                pq.write_table(rejected, private_rejected)
+                with contextlib.ExitStack() as closing:
+                    writer = None
+                    for path in parts:
+                        found = pq.read_table(path)
+                        found = found.append_column("rank", ranks.slice(scored, found.num_rows))
+                        writer = writer or closing.enter_context(pq.ParquetWriter(private, found.schema))
+                        writer.write_table(found)
+                        scored += found.num_rows
         return {"in": scored + rejected.num_rows, "scored": scored, "rejected": rejected.num_rows}
 
     def score_shards(self, features: Manifest) -> list[str]:
