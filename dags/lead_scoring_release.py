@@ -73,6 +73,12 @@ with DAG(
             "Empty: compute the features from the source tables.",
             maximum=1000,
         ),
+        "maps": text_param(
+            "Columns of that table",
+            "Names in the ready table that are columns of ours, like contacted_date=contacted_at, Converted=target. "
+            "A name with nothing after the sign is not read. Empty: all have our names.",
+            maximum=1000,
+        ),
         "bucket_policy": Param(
             DEFAULT_BUCKET_POLICY,
             enum=["lift", "absolute", "capacity"],
@@ -95,6 +101,7 @@ with DAG(
         run_day=RUN_DAY,
         feature_set="{{ params.feature_set }}",
         features="{{ params.features or '' }}",
+        maps="{{ params.maps or '' }}",
         doc_md="Features as of a date, from the source tables or a ready table. Bad rows are set aside and counted.",
     )
     with TaskGroup("model", prefix_group_id=False, tooltip="From features to a version in models/production"):

@@ -115,12 +115,18 @@ def test_materialize_features_passes_its_arguments(pipeline, context):
         as_of="2024-11-30",
         feature_set="phase6",
         features="leads.parquet",
+        maps="contacted_date=contacted_at, notes=",
         scorable_only="True",
     )
     result = operator.execute(context)
     name, (as_of,), options = recorder.calls[0]
     assert (name, as_of) == ("materialize_features", dt.date(2024, 11, 30))
-    assert options == {"feature_set": "phase6", "features": "leads.parquet", "scorable_only": True}
+    assert options == {
+        "feature_set": "phase6",
+        "features": "leads.parquet",
+        "maps": {"contacted_date": "contacted_at", "notes": ""},
+        "scorable_only": True,
+    }
     assert result["stage"] == "materialize_features"
 
 

@@ -128,3 +128,9 @@ def test_a_lead_exported_twice_counts_once_and_its_two_forms_are_one(run: Any, f
 
 def test_rows_without_ids_are_never_taken_for_one_another(run: Any, frame: pd.DataFrame) -> None:
     assert run(pd.concat([frame, frame], ignore_index=True)).counts["rows_out"] == 120
+
+
+@pytest.mark.parametrize("zero", ["1970-01-01", "1900-01-01", "1899-12-30", "1677-09-22"])
+def test_what_a_program_writes_for_no_date_is_no_contact(run: Any, frame: pd.DataFrame, zero: str) -> None:
+    output = run(frame.assign(contacted_at=pd.to_datetime([zero, *["2024-05-01"] * 59])))
+    assert output.figures["rejected_by_reason"] == {"contact date lies before 1999-01-01": 1}

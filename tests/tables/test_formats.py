@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import io
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -107,6 +110,8 @@ def test_a_bucket_holds_objects_folders_and_patterns(tmp_path: Path, monkeypatch
         assert read("gs://bucket/exports/t*.csv", tmp_path) == ROWS
         found = read("gs://bucket/exports/lines", tmp_path)
         assert found["tenure"] == [1.5, None, None, 3.0]
+        assert find_table("gs://bucket/exports", "lines") == "gs://bucket/exports/lines"
+        assert find_table("gs://bucket/exports/", "t") == "gs://bucket/exports/t.csv"
         with pytest.raises(NotFound, match="gs://bucket/exports/gone.csv does not exist"):
             open_table("gs://bucket/exports/gone.csv")
     with pytest.raises(BadInput, match="s3://bucket"):
@@ -222,11 +227,34 @@ def test_a_table_longer_than_a_batch_keeps_every_row_in_its_order(tmp_path: Path
     assert first["tenure"] == [float(number) for number in range(150_000)]
 
 
+def test_a_small_file_that_unpacks_large_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    """10 million rows in one row group of less than a megabyte: 160 MB if it were read as a whole."""
+    rows = 10_000_000
+    column = pa.array(np.zeros(rows))
+    with pq.ParquetWriter(
+        tmp_path / "t.parquet", pa.schema([("tenure", pa.float64()), ("target", pa.float64())])
+    ) as file:
+        file.write_table(pa.table({"tenure": column, "target": column}), row_group_size=rows)
+    assert (tmp_path / "t.parquet").stat().st_size < 1_000_000
+    del column
+    code = (
+        "import resource, sys; from pathlib import Path; from lead_scoring.tables import Column, open_table, take; "
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024; before = peak(); "
+        "wanted = [Column('tenure', 'number'), Column('target', 'flag')]; "
+        "taken = take(open_table(sys.argv[1]), wanted, Path(sys.argv[2])); print(taken.rows, peak() - before)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "t.parquet"), str(tmp_path / "taken.parquet")]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    read_rows, megabytes = map(int, found.stdout.split())
+    assert read_rows == rows
+    assert megabytes < 80
+
+
 def test_the_table_of_a_source_is_found_in_any_format_but_only_once(tmp_path: Path) -> None:
-    assert find_table(tmp_path / "none", ["leads"]) is None
+    assert find_table(tmp_path / "none", "leads") is None
     (tmp_path / "leads.md").write_text("notes")
     csv = write(tmp_path, "leads.csv.gz", gzip.compress(b"a\n"))
-    assert find_table(tmp_path, ["leads"]) == csv
+    assert find_table(tmp_path, "leads") == str(csv)
     write(tmp_path, "leads/part-0.csv", "a\n")
     with pytest.raises(BadInput, match=r"has leads and leads.csv.gz for one table"):
-        find_table(tmp_path, ["leads"])
+        find_table(tmp_path, "leads")

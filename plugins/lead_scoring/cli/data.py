@@ -42,9 +42,8 @@ def add_commands(commands: Any) -> None:
     load.add_argument(
         "--source",
         required=True,
-        type=Path,
         metavar="DIR",
-        help="folder with the three raw tables: Parquet, CSV, JSON lines, or folders of them",
+        help="folder or gs:// address with the three raw tables: Parquet, CSV, JSON lines, or folders of them",
     )
     add_maps(load)
 
@@ -53,7 +52,6 @@ def add_commands(commands: Any) -> None:
     build.add_argument(
         "--source",
         required=True,
-        type=Path,
         metavar="DIR",
         help="leads, employment_history, firm_snapshots, as for `load`",
     )
@@ -71,7 +69,7 @@ def add_commands(commands: Any) -> None:
     add_feature_set(backfill)
 
     audit = add(actions, "audit", run_audit, "replay: did the past value of a feature change with later knowledge")
-    audit.add_argument("--source", required=True, type=Path, metavar="DIR")
+    audit.add_argument("--source", required=True, metavar="DIR")
     audit.add_argument("--later", default="", metavar="DATE", help="the later day to compare with; empty: today")
     audit.add_argument(
         "--ignore-recorded-at", action="store_true", help="show what would leak if recorded_at were not honoured"

@@ -22,6 +22,8 @@ from lead_scoring.tables import Column, OpenTable, take
 from lead_scoring.warehouse.embedded import EmbeddedWarehouse
 
 _BATCH_ROWS = 131_072
+# Salesforce began in 1999. Before it lie what programs write for no date: 1970-01-01, 1900-01-01, 1899-12-30.
+_NO_CONTACT_BEFORE = dt.date(1999, 1, 1)
 
 
 def bring(
@@ -144,6 +146,8 @@ def _add(sink: RowSink, table: pa.Table, feature_set: FeatureSet, *, first_row: 
     pit = table.column("pit_date") if "pit_date" in names else pa.nulls(count, pa.date32())
     late = pc.fill_null(pc.greater(pit, pa.scalar(as_of, pa.date32())), False)
     reasons.append(marked(late.to_numpy(zero_copy_only=False), "contact date lies after as_of"))
+    early = pc.fill_null(pc.less(pit, pa.scalar(_NO_CONTACT_BEFORE, pa.date32())), False)
+    reasons.append(marked(early.to_numpy(zero_copy_only=False), f"contact date lies before {_NO_CONTACT_BEFORE}"))
     target = _outcome(table.column("target"), feature_set) if "target" in names else np.full(count, np.nan)
     odd = ~np.isnan(target) & (target != 0) & (target != 1)
     reasons.append({int(place): f"target is {target[place]:g}, not 0 or 1" for place in np.flatnonzero(odd)})

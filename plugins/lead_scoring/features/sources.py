@@ -11,7 +11,7 @@ import pyarrow as pa
 from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.features.origin import day_of_files, mark_synthetic, refuse_to_replace_own
 from lead_scoring.settings import project_home
-from lead_scoring.tables import ARROW, Column, OpenTable, find_table, open_table, take
+from lead_scoring.tables import ARROW, Column, OpenTable, find_table, names_in, open_table, take
 from lead_scoring.text import shown
 from lead_scoring.warehouse import PartitionInfo, Warehouse
 from lead_scoring.warehouse.embedded import EmbeddedWarehouse
@@ -51,11 +51,12 @@ _VENDOR_KINDS = {"STRING": "text", "INT64": "integer", "FLOAT64": "number", "DAT
 
 
 def load_source(
-    warehouse: Warehouse, folder: Path, sql_folder: Path | None = None, *, maps: Mapping[str, str] | None = None
+    warehouse: Warehouse, folder: str | Path, sql_folder: Path | None = None, *, maps: Mapping[str, str] | None = None
 ) -> dict[str, PartitionInfo]:
     """Load the tables ``leads``, ``employment_history`` and ``firm_snapshots`` of a folder into the warehouse.
 
-    Each is a file (``leads.parquet``, ``leads.csv.gz``, ``leads.jsonl``) or a folder of part files.
+    Each is a file (``leads.parquet``, ``leads.csv.gz``, ``leads.jsonl``) or a folder of part files; the folder may be a
+    ``gs://`` address.
 
     In place of one of them the folder may hold the vendor's own table (``Lead``,
     ``contact_registered_employment_history``, ``Firm_historicals``), which the query of the same name in
@@ -76,7 +77,8 @@ def load_source(
         taken = {table: _taken(folder, table, views, Path(private) / table, unused) for table in SOURCE_TABLES}
         if unused:
             raise BadInput(f"--map {next(iter(unused))!r} names no column of the tables in {folder}")
-        last_day = day_of_files(path for table in SOURCE_TABLES if (path := folder / f"{table}.parquet").is_file())
+        sources = [Path(folder) / f"{table}.parquet" for table in SOURCE_TABLES]
+        last_day = day_of_files(path for path in sources if path.is_file())
         if last_day is not None:
             refuse_to_replace_own(warehouse, list(SOURCE_TABLES))
         loaded = {table: warehouse.replace_partition(table, "all", [path]) for table, path in taken.items()}
@@ -109,16 +111,16 @@ def check_sources(warehouse: Warehouse) -> None:
                 )
 
 
-def _taken(folder: Path, table: str, views: Path, work: Path, unused: dict[str, str]) -> Path:
+def _taken(folder: str | Path, table: str, views: Path, work: Path, unused: dict[str, str]) -> Path:
     """The canonical table, made of the canonical file or of the vendor's."""
     wanted = SOURCE_COLUMNS[table]
-    if path := find_table(folder, [table]):
+    if path := find_table(folder, table):
         return _take(open_table(path), table, wanted, work / "taken.parquet", unused)
     sql = load_sql(views, table)
     vendor = table_names(sql)[0]
-    theirs = find_table(folder, [vendor])
+    theirs = find_table(folder, vendor)
     if theirs is None:
-        present = sorted(item.name for item in folder.iterdir()) if folder.is_dir() else "no such folder"
+        present = ", ".join(names_in(folder)) or "nothing there"
         raise NotFound(
             f"source folder {folder} has neither {table} nor {vendor} ({shown(present)}); a source has the tables "
             f"{', '.join(SOURCE_TABLES)}, as {table}.parquet, {table}.csv, {table}.jsonl or a folder {table}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Modelling(Clients):
     """The stages of a release, in order."""
 
-    def load_source(self, folder: Path, maps: Mapping[str, str] | None = None) -> dict[str, int]:
+    def load_source(self, folder: str | Path, maps: Mapping[str, str] | None = None) -> dict[str, int]:
         """Raw tables of a folder into the embedded warehouse. Returns rows by table.
 
         :param maps: name in a table to the column that it is; ``leads.Id`` means the one of that table only.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lead_scoring.tables.columns import Column, parse_maps, resolve
-from lead_scoring.tables.opened import OpenTable, Taken, find_table, open_table, take
+from lead_scoring.tables.opened import OpenTable, Taken, find_table, names_in, open_table, take
 from lead_scoring.tables.values import ARROW, Misfit, convert
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Taken",
     "convert",
     "find_table",
+    "names_in",
     "open_table",
     "parse_maps",
     "resolve",

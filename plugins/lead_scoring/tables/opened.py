@@ -98,18 +98,22 @@ def open_table(where: str | Path) -> OpenTable:
     return _opened(text, {path.name: path})
 
 
-def find_table(folder: Path, names: Sequence[str]) -> Path | None:
-    """The file or folder in ``folder`` that is called like one of the names, whatever its format.
+def find_table(folder: str | Path, name: str) -> str | None:
+    """The file or folder in a folder or below an address that is called like the table, whatever its format.
 
     :raises BadInput: there are two.
     """
-    present = sorted(folder.iterdir()) if folder.is_dir() else []
-    found = [item for item in present if item.name.partition(".")[0] in names and not item.name.endswith(".md")]
+    found = [item for item in names_in(folder) if item.partition(".")[0] == name and not item.endswith(".md")]
     if len(found) > 1:
-        raise BadInput(
-            f"folder {folder} has {found[0].name} and {found[1].name} for one table; leave one of them there"
-        )
-    return found[0] if found else None
+        raise BadInput(f"folder {folder} has {found[0]} and {found[1]} for one table; leave one of them there")
+    return f"{str(folder).rstrip('/')}/{found[0]}" if found else None
+
+
+def names_in(folder: str | Path) -> list[str]:
+    """What lies in a folder or directly below an address, sorted; nothing if there is no such folder."""
+    if "://" in str(folder):
+        return sorted({name.partition("/")[0] for name in open_store(str(folder)).list()})
+    return sorted(item.name for item in Path(folder).iterdir()) if Path(folder).is_dir() else []
 
 
 def _opened(label: str, files: Mapping[str, Path], store: ObjectStore | None = None) -> OpenTable:
