@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 RANKED_BY = ("lead_score", "margin", "lead_id")
+_BATCH_ROWS = 65_536
 
 
 def rank(scores: pa.Table) -> pa.Array:
@@ -24,9 +25,16 @@ def rank(scores: pa.Table) -> pa.Array:
     >>> rank(pa.table(leads)).to_pylist()
     [3, 2, 1]
     """
-    ids = scores["lead_id"].to_pylist()
-    hashes = np.array([hashlib.sha256(lead.encode()).digest() for lead in ids], dtype="S32")
+    rows = scores.num_rows
+    hashes = np.empty(rows, dtype="S32")
+    start = 0
+    for batch in scores.select(["lead_id"]).to_batches(
+        max_chunksize=_BATCH_ROWS
+    ):  # Python's texts of all leads are large
+        digests = [hashlib.sha256(lead.encode()).digest() for lead in batch.column(0).to_pylist()]
+        hashes[start : start + len(digests)] = digests
+        start += len(digests)
     order = np.lexsort((hashes, -scores["margin"].to_numpy(), -scores["lead_score"].to_numpy()))
-    ranks = np.empty(len(ids), dtype=np.int64)
-    ranks[order] = np.arange(1, len(ids) + 1)
+    ranks = np.empty(rows, dtype=np.int64)
+    ranks[order] = np.arange(1, rows + 1)
     return pa.array(ranks)
