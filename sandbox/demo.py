@@ -52,6 +52,12 @@ def prepare(features: str) -> None:
     print(f"The data are SYNTHETIC: {counted}, in {laptop.state_folder() / 'warehouse'}")
 
 
+def _absolute(features: str) -> str:
+    """A path for tasks that run elsewhere; an address and the name of a warehouse table are left as they are."""
+    path = Path(features)
+    return str(path.absolute()) if features and "://" not in features and path.exists() else features
+
+
 def show(started: float) -> Any:
     def line(task: TaskState) -> None:
         if task.state not in SHOWN:
@@ -83,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
             DAG_ID,
             {
                 "as_of": as_of,
-                "features": str(Path(options.features).absolute()) if options.features else "",
+                "features": _absolute(options.features),
                 "accept_findings": options.accept_findings,
             },
         )

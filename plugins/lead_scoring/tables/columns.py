@@ -185,7 +185,7 @@ def _refuse_twins(names: Sequence[str], table: str, remedy: Remedy) -> None:
         else:
             raise BadInput(
                 f"{table} has two columns that differ only in case or blanks, {first[folded]!r} and {name!r}; leave "
-                f"one of them out of the table ({remedy(name, '')} leaves that one out)"
+                f"one of them out of the table ({remedy(first[folded], '')} or {remedy(name, '')} does)"
             )
 
 
