@@ -576,3 +576,26 @@ def test_without_a_connection_the_login_of_the_environment_counts(monkeypatch):
     from lead_scoring.settings import load_settings
 
     assert stage_module.google_clients(load_settings(environment={})) == {}
+
+
+REPORT = {"partitions": [{"table": "lead_scores", "partition": "2024-01-01", "rows": 3}], "replaced_bytes": 0}
+
+
+@pytest.mark.parametrize(("dry_run", "verb"), [(False, "removed"), (True, "would remove")])
+def test_maintenance_tells_what_it_removed(context, monkeypatch, dry_run, verb):
+    from lead_scoring_airflow.operators import tidy as module
+
+    report = {**REPORT, "runs": {"objects": 1200, "bytes": 9, "by_stage": {}}, "dry_run": dry_run}
+    lines = SimpleNamespace(tidy=lambda now, dry_run: report)
+    monkeypatch.setattr(module, "make_pipeline", lambda: lines)
+    module.TidyOperator(task_id="t", dry_run=dry_run).execute(context)
+    assert context["pushed"]["note"] == [f"{verb} 1,200 objects of the runs store, 1 partitions"]
+
+
+def test_maintenance_removes_nothing_when_its_dry_run_is_misspelt(context, monkeypatch):
+    from lead_scoring_airflow.operators import tidy as module
+
+    monkeypatch.setattr(module, "make_pipeline", lambda: pytest.fail("it began"))
+    context["dag_run"].conf = {"dryrun": True}
+    with pytest.raises(BadInput, match="'dryrun' is unknown"):
+        module.TidyOperator(task_id="t").execute(context)

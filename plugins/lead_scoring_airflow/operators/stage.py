@@ -45,7 +45,7 @@ class StageOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         with reported_errors(context):
-            _refuse_wrong_params(context)
+            refuse_wrong_params(context)
             manifest = self.stage(make_pipeline(), context)
             if phrases := self.told(manifest):
                 tell(context["ti"], phrases)
@@ -98,7 +98,7 @@ class reported_errors:  # noqa: N801 - reads as a statement
         self.context["ti"].xcom_push(key=XCOM_ERROR, value=message)
 
 
-def _refuse_wrong_params(context: Context) -> None:
+def refuse_wrong_params(context: Context) -> None:
     """The form checks texts by a pattern; a run from elsewhere, or with a character that a pattern cannot name, is
     refused by its first task and not only by the one that reads the text."""
     from lead_scoring.text import one_line

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from lead_scoring_airflow.operators.stage import as_bool, make_pipeline, reported_errors
+from lead_scoring_airflow.notes import tell
+from lead_scoring_airflow.operators.stage import as_bool, make_pipeline, refuse_wrong_params, reported_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,13 +27,18 @@ class TidyOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         with reported_errors(context):
+            refuse_wrong_params(context)
             report = make_pipeline().tidy(datetime.now(UTC), dry_run=as_bool(self.dry_run))
         for item in report["partitions"]:
             self.log.info("partition %s/%s: %s rows", item["table"], item["partition"], item["rows"])
         runs = report["runs"]
+        verb = "would remove" if report["dry_run"] else "removed"
+        tell(
+            context["ti"],
+            [f"{verb} {runs['objects']:,} objects of the runs store, {len(report['partitions']):,} partitions"],
+        )
         self.log.info(
             "%s %s objects of the runs store (%s bytes, %s), %s partitions, %s bytes of replaced content",
-            "would remove" if report["dry_run"] else "removed",
-            runs["objects"], runs["bytes"], runs["by_stage"], len(report["partitions"]), report["replaced_bytes"],
+            verb, runs["objects"], runs["bytes"], runs["by_stage"], len(report["partitions"]), report["replaced_bytes"],
         )  # fmt: skip
         return report
