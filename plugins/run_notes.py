@@ -32,9 +32,10 @@ class RunNotes:
     @hookimpl
     def on_dag_run_running(self, dag_run: DagRun) -> None:
         if dag_run.dag_id.startswith(DAG_PREFIX):
-            from lead_scoring_airflow import answers
+            from lead_scoring_airflow import answers, notes
 
             answers.forget_questions(dag_run)
+            notes.run_begins(dag_run)
 
     @hookimpl
     def on_dag_run_success(self, dag_run: DagRun) -> None:

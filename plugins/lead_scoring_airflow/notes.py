@@ -80,6 +80,27 @@ def task_failed(ti: RuntimeTaskInstance | TaskInstance, error: None | str | Base
         answers.keep(session, ti)
 
 
+def run_begins(dag_run: DagRun) -> None:
+    """A run begins, or begins again after a person cleared tasks: what its notes said of these ends is over."""
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import select
+    from sqlalchemy.orm import object_session
+
+    session = object_session(dag_run)
+    if session is None:
+        log.error("run %s of %s is in no session: old notes stay", dag_run.run_id, dag_run.dag_id)
+        return
+    query = select(TaskInstance).filter_by(dag_id=dag_run.dag_id, run_id=dag_run.run_id, state=None)
+    for ti in session.scalars(query).all():
+        _put_task_note(session, ti, None)
+    if (standing := dag_run.dag_run_note) is not None and _ours(standing) is not None:
+        if theirs := _theirs(standing):
+            standing.content = theirs
+        else:
+            dag_run.dag_run_note = None
+    session.flush()
+
+
 def run_ended(dag_run: DagRun) -> None:
     """Write the notes of a run that has just ended, in the session of who ended it.
 

@@ -254,3 +254,17 @@ def test_a_cleared_task_asks_its_question_anew_and_not_the_one_of_before(databas
     RunNotes().on_dag_run_running(database.run)
     database.session.expire_all()
     assert database.session.scalars(select(HITLDetail.subject)).all() == ["awaiting_input"]
+
+
+def test_a_run_that_begins_again_says_no_more_how_it_ended_before(database):
+    from run_notes import RunNotes
+
+    cleared, red = database.task("train_model", "failed"), database.task("batch_score", "failed")
+    cleared.note = ("Ann looks at it", "ann")
+    database.session.flush()
+    database.end()
+    cleared.state = None
+    database.session.flush()
+    RunNotes().on_dag_run_running(database.run)
+    database.session.expire_all()
+    assert (cleared.note, red.note, database.run.dag_run_note) == ("Ann looks at it", notes.KILLED, None)
