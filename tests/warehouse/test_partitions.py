@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lead_scoring.errors import BadInput, NotFound
+from lead_scoring.errors import BadInput, NotFound, Transient
 from lead_scoring.warehouse.embedded import EmbeddedWarehouse
 from lead_scoring.warehouse.partitions import PartitionFolder
 
@@ -177,6 +177,24 @@ def test_a_dropped_partition_leaves_no_file_and_the_others_stand(tmp_path: Path)
     warehouse.drop_partition("numbers", "2024-12-21")
     assert warehouse.tables() == []
     assert files_below(tmp_path / "w") == ["numbers"]
+
+
+def test_a_query_whose_partition_another_run_drops_meanwhile_may_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    for number in (1, 2):
+        warehouse.replace_partition("numbers", f"run-{number}", [write(tmp_path / "a", [number])])
+    connect = warehouse._connect
+
+    def drop_first(spill: str) -> object:
+        warehouse.drop_partition("numbers", "run-1")
+        return connect(spill)
+
+    monkeypatch.setattr(warehouse, "_connect", drop_first)
+    with pytest.raises(Transient, match="a partition of numbers was removed or replaced while a query read it"):
+        total(warehouse)
+    assert total(warehouse) == 2
 
 
 def _write_and_drop(folder: str, file: str, number: int, rounds: int) -> None:

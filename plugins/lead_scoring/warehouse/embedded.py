@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lead_scoring.errors import BadInput, exhausted
+from lead_scoring.errors import BadInput, Transient, exhausted
 from lead_scoring.warehouse import PartitionInfo, SqlValue
 from lead_scoring.warehouse.partitions import PartitionFolder
 from lead_scoring.warehouse.shards import ShardWriter
@@ -90,6 +90,11 @@ class EmbeddedWarehouse:
         except duckdb.Error as error:
             if ran_out := exhausted(error):
                 raise ran_out from error
+            if gone := [table for table, paths in files.items() if not all(path.exists() for path in paths)]:
+                raise Transient(
+                    f"a partition of {', '.join(sorted(gone))} was removed or replaced while a query read it: another "
+                    "run ended just then; try again"
+                ) from error
             raise BadInput(f"query failed on {sorted(files)}: {' '.join(str(error).split())[:300]}") from error
         finally:
             connection.close()
