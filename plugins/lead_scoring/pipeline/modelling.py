@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.pipeline.clients import CHAMPION, Clients
-from lead_scoring.stage import Manifest, StageOutput, canonical_json, run_key, run_stage, sha256_bytes
+from lead_scoring.stage import Manifest, StageOutput, canonical_json, find_manifest, run_key, run_stage, sha256_bytes
 from lead_scoring.text import one_line
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class Modelling(Clients):
         )
         registered = self.registry.state().entries.get(version)
         if registered is not None and not self._is_whole(version, registered.manifest_digest):
-            files = self._package(features, trained, calibrated, version, accept_findings)
+            files = self._packaged(version, registered.manifest_digest)
             restore_package(self.models, files, version, registered.manifest_digest)
         elif not self.models.exists(manifest_object(version)):
             publish_package(
@@ -232,6 +232,21 @@ class Modelling(Clients):
         except CheckFailed:
             return False
         return True
+
+    def _packaged(self, version: str, manifest_digest: str) -> dict[str, Path]:
+        """The files of a version as the stage once packaged them. What made them may say something else by now.
+
+        :raises CheckFailed: the runs store does not have them any more.
+        """
+        manifest = f"manifest_{version}.json"
+        for key in sorted({name.split("/")[1] for name in self.runs.list("package/")}):
+            built = find_manifest(self.runs, "package", key)
+            if built and manifest in built.files and built.files[manifest].sha256 == manifest_digest:
+                return {name: built.fetch(self.runs, name) for name in built.files}
+        raise CheckFailed(
+            f"version {version} is damaged in {self.models.uri}, and {self.runs.uri} has no longer what was packaged; "
+            "restore its files from a backup of the store, or release as of another date"
+        )
 
     def _package(
         self, features: Manifest, trained: Manifest, calibrated: Manifest, version: str, accept_findings: str
