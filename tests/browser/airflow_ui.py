@@ -75,6 +75,45 @@ class AirflowUI:
         self.page.wait_for_url(re.compile(f"/dags/{dag_id}/runs/"))
         return unquote(self.page.url.split("/runs/")[1].split("/")[0].split("?")[0])
 
+    def refused(self, dag_id: str, values: dict[str, Any], picture: str) -> str:
+        """Fill in the form with a value that it must not take. Returns what it says; no run was made."""
+        dialog = self.form(dag_id)
+        self.fill(dialog, values)
+        submit(dialog).click()
+        said = dialog.get_by_text("Invalid input for param")
+        expect(said).to_be_visible()
+        self.picture(picture)
+        return said.inner_text()
+
+    def backfill(self, dag_id: str, first: str, last: str, picture: str) -> None:
+        """Ask for the runs between two times, such as ``2024/12/19 00:00``."""
+        dialog = self.form(dag_id)
+        dialog.get_by_text("Backfill", exact=True).click()
+        for place, time in enumerate((first, last)):
+            dialog.get_by_test_id("datetime-input").nth(place).click()
+            day, hour = time.split()
+            for placeholder, text in (("YYYY/MM/DD", day), ("HH:mm", hour)):
+                field = self.page.get_by_placeholder(placeholder).locator("visible=true")
+                field.fill(text)
+                field.press("Enter")
+            dialog.get_by_text("Date Range").click()  # closes the picker
+        self.picture(picture)
+        button = dialog.get_by_role("button", name="Run Backfill")
+        expect(button).to_be_enabled()
+        button.click()
+        expect(dialog).to_be_hidden()
+
+    def answer(self, dag_id: str, run_id: str, task_id: str, option: str, picture: str) -> str:
+        """Press Approve or Reject under Required Action. Returns what the page showed."""
+        self.go(f"/dags/{dag_id}/runs/{quote(run_id)}/tasks/{task_id}/required_actions")
+        button = self.page.get_by_role("button", name=option, exact=True)
+        expect(button).to_be_enabled()
+        self.picture(picture)
+        shown = self.page.locator("body").inner_text()
+        button.click()
+        expect(button).to_be_disabled()
+        return shown
+
 
 def submit(dialog: Locator) -> Locator:
     return dialog.get_by_role("button", name="Trigger", exact=True)
