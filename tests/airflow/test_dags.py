@@ -91,12 +91,14 @@ def test_the_form_names_every_param_and_refuses_wrong_values(dags):
 
     params = dags["lead_scoring_release"].params
     assert set(params) == {
-        "as_of", "feature_set", "features", "bucket_policy", "accept_findings", "require_approval", "dry_run_sync",
+        "as_of", "feature_set", "features", "maps", "bucket_policy", "accept_findings", "require_approval",
+        "dry_run_sync",
     }  # fmt: skip
     wrong = {
         "as_of": "yesterday",
         "feature_set": "phase7",
         "features": 7,
+        "maps": 7,
         "bucket_policy": "deciles",
         "accept_findings": True,
         "require_approval": "maybe",
@@ -117,7 +119,7 @@ def test_no_param_of_any_form_has_an_empty_text_for_default(dags):
 @pytest.mark.parametrize("asked", [None, ""])
 def test_an_empty_text_reaches_the_operators_as_empty_and_not_as_the_word_none(dags, asked):
     release = dags["lead_scoring_release"]
-    fields = [("materialize_features", "features")]
+    fields = [("materialize_features", "features"), ("materialize_features", "maps")]
     fields += [(task, "accept_findings") for task in ("train_model", "calibrate_model", "hash_version")]
     for task, name in fields:
         template = jinja2.Template(getattr(release.get_task(task), name))
