@@ -179,22 +179,38 @@ def test_a_dropped_partition_leaves_no_file_and_the_others_stand(tmp_path: Path)
     assert files_below(tmp_path / "w") == ["numbers"]
 
 
-def test_a_query_whose_partition_another_run_drops_meanwhile_may_be_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    warehouse = EmbeddedWarehouse(tmp_path / "w")
-    for number in (1, 2):
-        warehouse.replace_partition("numbers", f"run-{number}", [write(tmp_path / "a", [number])])
-    connect = warehouse._connect
+def overtaken(warehouse: EmbeddedWarehouse, folder: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """So many times, what a query has found is replaced and cleared away before it is read."""
+    connect, left = warehouse._connect, iter(range(times))
 
-    def drop_first(spill: str) -> object:
-        warehouse.drop_partition("numbers", "run-1")
+    def replace_first(spill: str) -> object:
+        if (number := next(left, None)) is not None:
+            warehouse.drop_partition("numbers", "run-1")
+            warehouse.replace_partition("numbers", "run-1", [write(folder / "new", [10 + number])])
         return connect(spill)
 
-    monkeypatch.setattr(warehouse, "_connect", drop_first)
+    monkeypatch.setattr(warehouse, "_connect", replace_first)
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_a_reader_that_is_overtaken_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    warehouse.replace_partition("numbers", "run-1", [write(tmp_path / "a", [1])])
+    warehouse.replace_partition("numbers", "run-2", [write(tmp_path / "b", [2])])
+    overtaken(warehouse, tmp_path, monkeypatch, times)
+    assert total(warehouse) == 2 + (9 + times if times else 1)
+    overtaken(warehouse, tmp_path, monkeypatch, times)
+    (tmp_path / "out").mkdir()
+    parts = warehouse.export("SELECT value FROM numbers ORDER BY value", {}, tmp_path / "out", 1)
+    assert [pq.read_table(part)["value"].to_pylist() for part in parts] == [[2], [9 + times if times else 1]]
+
+
+def test_a_reader_that_is_always_overtaken_may_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    warehouse.replace_partition("numbers", "run-1", [write(tmp_path / "a", [1])])
+    overtaken(warehouse, tmp_path, monkeypatch, 100)
     with pytest.raises(Transient, match="a partition of numbers was removed or replaced while a query read it"):
         total(warehouse)
-    assert total(warehouse) == 2
 
 
 def _write_and_drop(folder: str, file: str, number: int, rounds: int) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -23,7 +23,23 @@ from lead_scoring.warehouse.types import bigquery_type, canonical_schema
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+Read = TypeVar("Read")
+_LOOKS = 4  # at what other runs replace meanwhile
 _BATCH_ROWS = 122_880  # a multiple of DuckDB's vector size
+
+
+class Overtaken(Transient):
+    """What a query was reading was replaced and cleared away before it ended."""
+
+
+def _looking_again(read: Callable[[], Read]) -> Read:
+    """Read anew what other runs replaced meanwhile; a table that is replaced all the time is the caller's to retry."""
+    for _ in range(_LOOKS - 1):
+        try:
+            return read()
+        except Overtaken:
+            continue
+    return read()
 
 
 class EmbeddedWarehouse:
@@ -65,16 +81,22 @@ class EmbeddedWarehouse:
         return self._partitions.vacuum(dry_run=dry_run)
 
     def query(self, sql: str, params: Mapping[str, SqlValue] | None = None) -> pa.Table:
-        with self._run(sql, params) as reader:
-            table = reader.read_all()
+        def read() -> pa.Table:
+            with self._run(sql, params) as reader:
+                return reader.read_all()
+
+        table = _looking_again(read)
         return table.cast(canonical_schema(table.schema))
 
     def export(self, sql: str, params: Mapping[str, SqlValue] | None, folder: Path, rows_per_file: int) -> list[Path]:
-        with self._run(sql, params) as reader:
-            writer = ShardWriter(folder, "part-", canonical_schema(reader.schema), rows_per_file)
-            for batch in reader:
-                writer.write(pa.Table.from_batches([batch]))
-            return writer.close()
+        def read() -> list[Path]:
+            with self._run(sql, params) as reader:
+                writer = ShardWriter(folder, "part-", canonical_schema(reader.schema), rows_per_file)
+                for batch in reader:
+                    writer.write(pa.Table.from_batches([batch]))
+                return writer.close()
+
+        return _looking_again(read)
 
     @contextmanager
     def _run(self, sql: str, params: Mapping[str, SqlValue] | None) -> Generator[pa.RecordBatchReader]:
@@ -91,7 +113,7 @@ class EmbeddedWarehouse:
             if ran_out := exhausted(error):
                 raise ran_out from error
             if gone := [table for table, paths in files.items() if not all(path.exists() for path in paths)]:
-                raise Transient(
+                raise Overtaken(
                     f"a partition of {', '.join(sorted(gone))} was removed or replaced while a query read it: another "
                     "run ended just then; try again"
                 ) from error
