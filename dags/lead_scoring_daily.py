@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from lead_scoring_airflow.defaults import AS_OF, AS_OF_PARAM, DEFAULT_ARGS, RUN_DAY, dry_run_param
+from lead_scoring_airflow.defaults import AS_OF, AS_OF_PARAM, DEFAULT_ARGS, OWNER_LINKS, RUN_DAY, dry_run_param
 from lead_scoring_airflow.delivery import deliver
 from lead_scoring_airflow.operators.materialize_features import MaterializeFeaturesOperator
 
@@ -36,6 +36,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
+    owner_links=OWNER_LINKS,
     doc_md=__doc__,
     tags=["lead-scoring", "impact/tier_1", "triage/sales-ops"],
     params={"as_of": AS_OF_PARAM, "dry_run_sync": dry_run_param()},

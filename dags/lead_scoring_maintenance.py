@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 
-from lead_scoring_airflow.defaults import DEFAULT_ARGS
+from lead_scoring_airflow.defaults import DEFAULT_ARGS, OWNER_LINKS
 from lead_scoring_airflow.operators.tidy import TidyOperator
 
 with DAG(
@@ -25,6 +25,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
+    owner_links=OWNER_LINKS,
     doc_md=__doc__,
     tags=["lead-scoring", "impact/tier_3", "triage/data-engineering"],
     params={

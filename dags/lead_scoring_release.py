@@ -35,6 +35,7 @@ from lead_scoring_airflow.defaults import (
     DEFAULT_BUCKET_POLICY,
     DEFAULT_FEATURE_SET,
     FEATURE_SETS,
+    OWNER_LINKS,
     RUN_DAY,
     approver_of,
     dry_run_param,
@@ -60,6 +61,7 @@ with DAG(
     max_active_runs=1,
     is_paused_upon_creation=False,  # it runs only when somebody asks
     default_args=DEFAULT_ARGS,
+    owner_links=OWNER_LINKS,
     doc_md=__doc__,
     tags=["lead-scoring", "impact/tier_1", "triage/data-science"],
     params={

@@ -15,7 +15,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param
 
 from lead_scoring.text import MAX_CHARACTERS, pattern
-from lead_scoring_airflow.defaults import DEFAULT_ARGS, approver_of
+from lead_scoring_airflow.defaults import DEFAULT_ARGS, OWNER_LINKS, approver_of
 from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
 from lead_scoring_airflow.operators.rollback_registry import PlanRollbackOperator, RollbackRegistryOperator
 
@@ -27,6 +27,7 @@ with DAG(
     max_active_runs=1,
     is_paused_upon_creation=False,  # it runs only when somebody asks
     default_args=DEFAULT_ARGS,
+    owner_links=OWNER_LINKS,
     doc_md=__doc__,
     tags=["lead-scoring", "impact/tier_1", "triage/data-science"],
     params={

@@ -17,7 +17,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 
-from lead_scoring_airflow.defaults import DEFAULT_ARGS, text_param
+from lead_scoring_airflow.defaults import DEFAULT_ARGS, OWNER_LINKS, text_param
 from lead_scoring_airflow.delivery import SYNC_FIRST
 from lead_scoring_airflow.operators.approve_release import ApproveReleaseOperator
 from lead_scoring_airflow.operators.undo_sync import PlanUndoOperator, UndoSyncOperator
@@ -30,6 +30,7 @@ with DAG(
     max_active_runs=1,
     is_paused_upon_creation=False,  # it runs only when somebody asks
     default_args=DEFAULT_ARGS,
+    owner_links=OWNER_LINKS,
     doc_md=__doc__,
     tags=["lead-scoring", "impact/tier_1", "triage/sales-ops"],
     params={

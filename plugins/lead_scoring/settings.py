@@ -243,6 +243,15 @@ class SalesforceSettings:
     refresh_before_days: Whole = _is(2, "an unchanged lead is written again when its expiry is this near")
 
 
+@dataclass(frozen=True, config=_STRICT)
+class OncallSettings:
+    owner_address: Annotated[
+        Text,
+        Field(pattern=r"^(|mailto:[^\s@]+@[^\s@]+|https?://[^\s/@]+(/[^\s@]*)?)$"),
+        _allowed("empty, mailto:people@example.com, or an http(s) address without user and password"),
+    ] = _is("", "where the owner beside each DAG leads to: who answers for it")
+
+
 class Settings(BaseSettings):
     """All sections. ``home`` is the project's root, which relative folders start at."""
 
@@ -260,6 +269,7 @@ class Settings(BaseSettings):
     gate: GateSettings = GateSettings()
     scoring: ScoringSettings = ScoringSettings()
     salesforce: SalesforceSettings = SalesforceSettings()
+    oncall: OncallSettings = OncallSettings()
 
     @model_validator(mode="after")
     def _a_refreshed_score_is_not_expired(self) -> Settings:

@@ -17,6 +17,7 @@ _SETTINGS = load_settings()
 FEATURE_SETS = list(load_catalog(_SETTINGS.config_folder).sets)
 DEFAULT_FEATURE_SET = _SETTINGS.features.feature_set
 DEFAULT_BUCKET_POLICY = _SETTINGS.buckets.policy
+OWNER_LINKS = {OWNER: _SETTINGS.oncall.owner_address} if _SETTINGS.oncall.owner_address else {}
 
 # Bad data and a check that said no are the same on the next try: fail at once, so that a person sees it within minutes.
 # Everything else (a service that does not answer, a lost race, a killed worker) backs off and is tried again.

@@ -304,3 +304,23 @@ def test_maintenance_runs_weekly_and_can_be_only_a_look(dags):
     assert dag.schedule.expression == "0 12 * * 0"
     assert dag.params["dry_run"] is False
     assert jinja2.Template(dag.get_task("tidy").dry_run).render(params=SimpleNamespace(dry_run=True)) == "True"
+
+
+def test_the_owner_of_every_dag_leads_to_the_address_of_the_settings(monkeypatch):
+    import importlib
+
+    from airflow.sdk import DAG
+
+    from lead_scoring_airflow import defaults
+
+    assert defaults.OWNER_LINKS == {}
+    monkeypatch.setenv("LEAD_SCORING__ONCALL__OWNER_ADDRESS", "mailto:oncall@example.com")
+    try:
+        links = importlib.reload(defaults).OWNER_LINKS
+        assert DAG("linked", schedule=None, owner_links=links, default_args=defaults.DEFAULT_ARGS).owner_links == links
+        assert links == {defaults.OWNER: "mailto:oncall@example.com"}
+    finally:
+        monkeypatch.undo()
+        importlib.reload(defaults)
+    for path in sorted((ROOT / "dags").glob("*.py")):
+        assert "owner_links=OWNER_LINKS" in path.read_text(), path.name

@@ -65,6 +65,11 @@ def test_a_relative_folder_starts_at_the_projects_root():
         ("SALESFORCE__WAIT_SECONDS", "-1", "salesforce.wait_seconds is -1; it must be seconds, more than 0"),
         ("SALESFORCE__WAIT_SECONDS", ".inf", "salesforce.wait_seconds is inf; it must be seconds, more than 0"),
         ("SALESFORCE__REFRESH_BEFORE_DAYS", "9", "must be less than scoring.expires_after_days, which is 7"),
+        (
+            "ONCALL__OWNER_ADDRESS",
+            "ops@example.com",
+            "oncall.owner_address is 'ops@example.com'; it must be empty, mailto:",
+        ),
         ("STORAGE__MODELS", "s3://bucket", "storage.models is 's3://bucket'; it must be a folder or gs://bucket/path"),
         ("STORAGE__RUNS", "", "it must be a folder or gs://bucket/path"),
     ],

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lead_scoring.errors import BadInput, CheckFailed
-from lead_scoring.scoring import RANKED_BY, LeadScorer, audit_scores, publish_partition, rank, score_shard
+from lead_scoring.scoring import LeadScorer, audit_scores, publish_partition, ranks, score_shard
 from lead_scoring.scoring.publish import PUBLISHED
-from lead_scoring.settings import Settings, load_settings
+from lead_scoring.settings import Settings, load_settings, project_home
 from lead_scoring.stage import StageOutput, sha256_file
 from lead_scoring.warehouse import Warehouse, open_warehouse
 
@@ -125,7 +125,7 @@ def test_the_trend_is_against_the_day_published_before(day: Day, shards: list[Pa
 
 
 def test_every_lead_has_its_place_in_the_call_list_and_ties_are_broken_by_a_hash_of_the_id(
-    day: Day, shards: list[Path]
+    day: Day, shards: list[Path], tmp_path: Path
 ) -> None:
     twins = pq.read_table(shards[0])
     for name in day.scorer.package.spec.features:
@@ -143,7 +143,15 @@ def test_every_lead_has_its_place_in_the_call_list_and_ties_are_broken_by_a_hash
     ]
     assert keys == sorted(keys)
     assert len({key[0] for key in keys}) <= 197
-    assert rank(pa.table({name: [row[name] for row in rows] for name in RANKED_BY})).to_pylist() == list(range(1, 297))
+    # the same order outside the warehouse, from files in another order
+    mixed = sorted(rows, key=lambda row: str(row["lead_id"]))
+    for number, start in enumerate((0, 100)):
+        part = mixed[start : 100 if start == 0 else None]
+        table = pa.table({name: [row[name] for row in part] for name in ("lead_score", "margin", "lead_id")})
+        pq.write_table(table, tmp_path / f"{number}.parquet")
+    files = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    found = ranks(files, tmp_path, sql_folder=project_home() / "include" / "sql", memory_limit_mb=500)
+    assert found.tolist() == [row["rank"] for row in mixed]
 
 
 def test_an_older_day_run_again_is_compared_with_what_came_before_it(day: Day, shards: list[Path]) -> None:

@@ -54,7 +54,7 @@ class Delivery(Clients):
         import pyarrow.parquet as pq
 
         from lead_scoring.features import bring
-        from lead_scoring.scoring import RANKED_BY, rank, score_shard
+        from lead_scoring.scoring import ranks, score_shard
         from lead_scoring.storage.written import replacing
 
         chosen = self.feature_set(str(self.registry.show(version)["feature_set"]))
@@ -86,7 +86,12 @@ class Delivery(Clients):
                 )
                 parts.append(part.files["scores.parquet"])
                 aside.append(pq.read_table(part.files["rejected.parquet"], columns=["lead_id", "reasons"]))
-            ranks = rank(pa.concat_tables([pq.read_table(path, columns=list(RANKED_BY)) for path in parts]))
+            places = ranks(
+                parts,
+                work,
+                sql_folder=self.settings.sql_folder,
+                memory_limit_mb=self.settings.warehouse.memory_limit_mb,
+            )
             rejected = pa.concat_tables(aside, promote_options="permissive")
             scored = 0
             with replacing([out, out.with_name(f"{out.stem}_rejected.parquet")]) as (private, private_rejected):
@@ -95,7 +100,7 @@ class Delivery(Clients):
                     writer = None
                     for path in parts:
                         found = pq.read_table(path)
-                        found = found.append_column("rank", ranks.slice(scored, found.num_rows))
+                        found = found.append_column("rank", pa.array(places[scored : scored + found.num_rows]))
                         writer = writer or closing.enter_context(pq.ParquetWriter(private, found.schema))
                         writer.write_table(found)
                         scored += found.num_rows

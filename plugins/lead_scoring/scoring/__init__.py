@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lead_scoring.scoring.batch import score_shard
-    from lead_scoring.scoring.call_order import RANKED_BY, rank
+    from lead_scoring.scoring.call_order import ranks
     from lead_scoring.scoring.deployment import function_files
     from lead_scoring.scoring.publish import (
         STAGING_TABLES,
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from lead_scoring.scoring.why import why, why_all
 
 _HOMES = {
-    "RANKED_BY": "call_order",
     "STAGING_TABLES": "publish",
     "LeadScorer": "scorer",
     "audit_scores": "publish",
@@ -31,14 +30,13 @@ _HOMES = {
     "function_files": "deployment",
     "newest_scores": "publish",
     "publish_partition": "publish",
-    "rank": "call_order",
+    "ranks": "call_order",
     "score_shard": "batch",
     "why": "why",
     "why_all": "why",
 }
 
 __all__ = [
-    "RANKED_BY",
     "STAGING_TABLES",
     "LeadScorer",
     "audit_scores",
@@ -46,7 +44,7 @@ __all__ = [
     "function_files",
     "newest_scores",
     "publish_partition",
-    "rank",
+    "ranks",
     "score_shard",
     "why",
     "why_all",
