@@ -15,7 +15,7 @@ from lead_scoring.errors import BadInput
 from lead_scoring.features import SOURCE_TABLES, load_source
 from lead_scoring.features.origin import synthetic_day
 from lead_scoring.pipeline import Pipeline
-from lead_scoring.settings import load_settings
+from lead_scoring.settings import load_settings, project_home
 from lead_scoring.warehouse.bigquery import BigQueryWarehouse
 from lead_scoring.warehouse.embedded import EmbeddedWarehouse
 
@@ -82,8 +82,9 @@ def test_a_teams_tables_in_bigquery_are_not_replaced_by_a_sample(sample: Path) -
     client = MagicMock()
     client.list_tables.return_value = [SimpleNamespace(table_id="leads")]
     warehouse = BigQueryWarehouse(
-        project="p", dataset="d", location="US", timeout_seconds=7, job_timeout_seconds=60, client=client
-    )
+        project="p", dataset="d", location="US", timeout_seconds=7, job_timeout_seconds=60,
+        sql_folder=project_home() / "include" / "sql", client=client,
+    )  # fmt: skip
     with pytest.raises(BadInput, match="the warehouse has leads that `sample` did not make.*warehouse.dataset"):
         load_source(warehouse, sample)
     assert {name for name, *_ in client.method_calls} == {"list_tables"}
