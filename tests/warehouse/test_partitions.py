@@ -237,6 +237,23 @@ def test_writers_and_droppers_of_one_partition_do_not_trip_over_one_another(tmp_
     assert total(warehouse) == 3
 
 
+def test_a_folder_that_another_drops_while_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir, left = Path.mkdir, [1]
+
+    def overtaken_once(self: Path, *arguments: object, **options: object) -> None:
+        if self.name == "all" and left:
+            left.pop()
+            raise FileExistsError(17, "File exists", str(self))  # what mkdir says if it is gone again
+        mkdir(self, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "mkdir", overtaken_once)
+    warehouse = EmbeddedWarehouse(tmp_path / "w")
+    warehouse.replace_partition("numbers", "all", [write(tmp_path / "a", [1])])
+    assert (total(warehouse), left) == (1, [])
+
+
 def test_a_vacuum_removes_what_was_replaced_or_dropped_a_day_ago_and_says_how_much(tmp_path: Path) -> None:
     warehouse = EmbeddedWarehouse(tmp_path / "w")
     for day in ("2024-12-20", "2024-12-21"):

@@ -196,10 +196,14 @@ def _locked(folder: Path) -> Generator[None]:
     """The partition's lock, between processes and threads. The kernel frees it when its holder is killed."""
     path = folder / LOCK_FILE
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:  # the folder was dropped just now
+            continue
+        except FileExistsError:  # it was there for mkdir, and was dropped before mkdir looked at what it is
+            if folder.exists() and not folder.is_dir():
+                raise
             continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
