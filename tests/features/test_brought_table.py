@@ -4,6 +4,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from lead_scoring.catalog import FeatureSet
 from lead_scoring.errors import BadInput, CheckFailed, NotFound
 from lead_scoring.features import bring
 from lead_scoring.lead_ids import complete_id
-from lead_scoring.settings import Settings
+from lead_scoring.settings import Settings, WarehouseSettings
 from lead_scoring.stage import StageOutput
 from lead_scoring.tables import open_table
 
@@ -25,6 +26,21 @@ def frame(phase6: FeatureSet) -> pd.DataFrame:
     random = np.random.default_rng(5)
     made = pd.DataFrame({name: random.integers(0, 2, 60).astype(float) for name in phase6.names})
     return made.assign(target=[0] * 54 + [1] * 6)
+
+
+def test_a_brought_table_is_read_within_the_memory_of_the_settings(
+    run: Any, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = []
+    connect = duckdb.connect
+
+    def noting(name: str, config: dict[str, str]) -> Any:
+        limits.append((config["memory_limit"], config["threads"]))
+        return connect(name, config=config)
+
+    monkeypatch.setattr(duckdb, "connect", noting)
+    run(frame, limits=WarehouseSettings(memory_limit_mb=321, threads=1))
+    assert set(limits) == {("321MB", "1")}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from lead_scoring.errors import BadInput, CheckFailed
 from lead_scoring.scoring import LeadScorer, audit_scores, publish_partition, ranks, score_shard
 from lead_scoring.scoring.publish import PUBLISHED
-from lead_scoring.settings import Settings, load_settings, project_home
+from lead_scoring.settings import Settings, WarehouseSettings, load_settings, project_home
 from lead_scoring.stage import StageOutput, sha256_file
 from lead_scoring.warehouse import Warehouse, open_warehouse
 
@@ -150,7 +150,9 @@ def test_every_lead_has_its_place_in_the_call_list_and_ties_are_broken_by_a_hash
         table = pa.table({name: [row[name] for row in part] for name in ("lead_score", "margin", "lead_id")})
         pq.write_table(table, tmp_path / f"{number}.parquet")
     files = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
-    found = ranks(files, tmp_path, sql_folder=project_home() / "include" / "sql", memory_limit_mb=500)
+    found = ranks(
+        files, tmp_path, sql_folder=project_home() / "include" / "sql", limits=WarehouseSettings(memory_limit_mb=500)
+    )
     assert found.tolist() == [row["rank"] for row in mixed]
 
 

@@ -16,10 +16,10 @@ from lead_scoring.catalog import FeatureSet, FeatureSpec
 from lead_scoring.errors import BadInput
 from lead_scoring.features.contract import Reasons, clip, contract_reasons, encode, lead_id_reasons, marked, merge
 from lead_scoring.features.rows import RowSink, row_schema
-from lead_scoring.settings import FeatureSettings
+from lead_scoring.settings import FeatureSettings, WarehouseSettings
 from lead_scoring.stage import StageOutput
 from lead_scoring.tables import Column, OpenTable, take
-from lead_scoring.warehouse.embedded import EmbeddedWarehouse
+from lead_scoring.warehouse import embedded_engine
 
 _BATCH_ROWS = 131_072
 # Salesforce began in 1999. Before it lie what programs write for no date: 1970-01-01, 1900-01-01, 1899-12-30.
@@ -35,6 +35,7 @@ def bring(
     work: Path,
     maps: Mapping[str, str] | None = None,
     with_target: bool = True,
+    limits: WarehouseSettings | None = None,
 ) -> StageOutput:
     """Check a feature table and cut it into shards.
 
@@ -45,6 +46,7 @@ def bring(
     read count once: an export run twice is no second lead.
 
     :param maps: name in the table to the column that it is; an empty one: not read.
+    :param limits: of the engine that sorts the rows, its memory above all.
     :param with_target: False does not read it: the leads are to be scored.
     :raises BadInput: no rows; a column is missing, there twice, only alike, or holds what it cannot hold.
     :raises CheckFailed: more rows were set aside than ``features.max_rejected_share`` allows.
@@ -69,7 +71,7 @@ def bring(
     has_ids, has_target, has_scorable = (name in taken.found for name in ("lead_id", "target", "scorable"))
     has_contact = contact in taken.found
 
-    engine = EmbeddedWarehouse(work / "brought")
+    engine = embedded_engine(work / "brought", limits)
     engine.replace_partition("brought", "all", [taken.path])
     parts = [*feature_set.columns, *(["target"] if has_target else []), *(["scorable"] if has_scorable else [])]
     parts += [name for name in ("clipped", "advisor_crd") if name in taken.found]

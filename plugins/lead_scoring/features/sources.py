@@ -10,11 +10,10 @@ import pyarrow as pa
 
 from lead_scoring.errors import BadInput, NotFound
 from lead_scoring.features.origin import day_of_files, mark_synthetic, refuse_to_replace_own
-from lead_scoring.settings import project_home
+from lead_scoring.settings import WarehouseSettings, project_home
 from lead_scoring.tables import ARROW, Column, OpenTable, find_table, names_in, open_table, take
 from lead_scoring.text import shown
-from lead_scoring.warehouse import PartitionInfo, Warehouse
-from lead_scoring.warehouse.embedded import EmbeddedWarehouse
+from lead_scoring.warehouse import PartitionInfo, Warehouse, embedded_engine
 from lead_scoring.warehouse.sql import load_sql, schema_of, table_names
 from lead_scoring.warehouse.types import bigquery_type
 
@@ -51,7 +50,12 @@ _VENDOR_KINDS = {"STRING": "text", "INT64": "integer", "FLOAT64": "number", "DAT
 
 
 def load_source(
-    warehouse: Warehouse, folder: str | Path, sql_folder: Path | None = None, *, maps: Mapping[str, str] | None = None
+    warehouse: Warehouse,
+    folder: str | Path,
+    sql_folder: Path | None = None,
+    *,
+    maps: Mapping[str, str] | None = None,
+    limits: WarehouseSettings | None = None,
 ) -> dict[str, PartitionInfo]:
     """Load the tables ``leads``, ``employment_history`` and ``firm_snapshots`` of a folder into the warehouse.
 
@@ -67,6 +71,7 @@ def load_source(
     :func:`materialize`.
 
     :param maps: name in a table to the column that it is; ``leads.Id`` means the one of that table only.
+    :param limits: of the engine that maps a vendor's table, its memory above all.
     :raises NotFound: a file is missing.
     :raises BadInput: a column is missing, there twice, only alike, or holds what it cannot hold; a table has no rows;
         the files are synthetic and the warehouse has tables that are not.
@@ -74,7 +79,7 @@ def load_source(
     views = (sql_folder or project_home() / "include" / "sql") / "sources"
     unused = dict(maps or {})
     with tempfile.TemporaryDirectory(prefix="source-") as private:
-        taken = {table: _taken(folder, table, views, Path(private) / table, unused) for table in SOURCE_TABLES}
+        taken = {table: _taken(folder, table, views, Path(private) / table, unused, limits) for table in SOURCE_TABLES}
         if unused:
             raise BadInput(f"--map {next(iter(unused))!r} names no column of the tables in {folder}")
         sources = [Path(folder) / f"{table}.parquet" for table in SOURCE_TABLES]
@@ -111,7 +116,14 @@ def check_sources(warehouse: Warehouse) -> None:
                 )
 
 
-def _taken(folder: str | Path, table: str, views: Path, work: Path, unused: dict[str, str]) -> Path:
+def _taken(
+    folder: str | Path,
+    table: str,
+    views: Path,
+    work: Path,
+    unused: dict[str, str],
+    limits: WarehouseSettings | None,
+) -> Path:
     """The canonical table, made of the canonical file or of the vendor's."""
     wanted = SOURCE_COLUMNS[table]
     if path := find_table(folder, table):
@@ -129,7 +141,7 @@ def _taken(folder: str | Path, table: str, views: Path, work: Path, unused: dict
         Column(name, _vendor_kind(name, kind)) for name, kind in schema_of(views, table)["tables"][vendor].items()
     ]
     renamed = _take(open_table(theirs), vendor, columns, work / "renamed.parquet", unused)
-    engine = EmbeddedWarehouse(work / "vendor")
+    engine = embedded_engine(work / "vendor", limits)
     engine.replace_partition("vendor_table", "all", [renamed])
     mapped = engine.export(sql.replace(f"FROM {vendor}", "FROM vendor_table"), {}, work / "mapped", 2**62)[0]
     return _take(open_table(mapped), table, wanted, work / "taken.parquet", {})

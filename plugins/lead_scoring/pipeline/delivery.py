@@ -69,6 +69,7 @@ class Delivery(Clients):
                 work=work,
                 maps=maps,
                 with_target=False,
+                limits=self.settings.warehouse,
             )
             key = run_key(as_of, {"table": opened.digest, "maps": dict(maps or {}), "version": version})
             shards = sorted(name for name in taken.files if name.startswith("shards/score-"))
@@ -90,7 +91,7 @@ class Delivery(Clients):
                 parts,
                 work,
                 sql_folder=self.settings.sql_folder,
-                memory_limit_mb=self.settings.warehouse.memory_limit_mb,
+                limits=self.settings.warehouse,
             )
             rejected = pa.concat_tables(aside, promote_options="permissive")
             scored = 0

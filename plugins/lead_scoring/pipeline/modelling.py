@@ -29,7 +29,10 @@ class Modelling(Clients):
         """
         from lead_scoring.features import load_source
 
-        return {name: info.rows for name, info in load_source(self.warehouse, folder, maps=maps).items()}
+        return {
+            name: info.rows
+            for name, info in load_source(self.warehouse, folder, maps=maps, limits=self.settings.warehouse).items()
+        }
 
     def materialize_features(
         self,
@@ -71,7 +74,7 @@ class Modelling(Clients):
                 return run_stage(
                     self.runs, "materialize_features", as_of,
                     {**inputs, "table": table.digest, "maps": dict(maps or {})},
-                    lambda work: bring(table, work=work, maps=maps, **options),
+                    lambda work: bring(table, work=work, maps=maps, limits=self.settings.warehouse, **options),
                 )  # fmt: skip
 
             if not isinstance(features, str):

@@ -15,14 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lead_scoring.warehouse.embedded import EmbeddedWarehouse
+from lead_scoring.settings import WarehouseSettings
+from lead_scoring.warehouse import embedded_engine
 from lead_scoring.warehouse.sql import load_sql
 
 KEYS = ["lead_score", "margin", "lead_id"]
 _ROWS_PER_FILE = 1_048_576
 
 
-def ranks(scores: Sequence[Path], work: Path, *, sql_folder: Path, memory_limit_mb: int) -> npt.NDArray[np.int64]:
+def ranks(scores: Sequence[Path], work: Path, *, sql_folder: Path, limits: WarehouseSettings) -> npt.NDArray[np.int64]:
     """Ranks 1 to n in the order of the rows of these files, which have :data:`KEYS`; one row a lead, no lead twice.
 
     Sorted by the embedded engine, which spills to ``work``: eight bytes a row stay in memory.
@@ -34,7 +35,7 @@ def ranks(scores: Sequence[Path], work: Path, *, sql_folder: Path, memory_limit_
         files.append(work / f"keys-{number:05d}.parquet")
         pq.write_table(table, files[-1])
         rows += table.num_rows
-    engine = EmbeddedWarehouse(work / "keys", memory_limit_mb=memory_limit_mb)
+    engine = embedded_engine(work / "keys", limits)
     engine.replace_partition("scored", "all", files)
     found = np.empty(rows, dtype=np.int64)
     rank = 1

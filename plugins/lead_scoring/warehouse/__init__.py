@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from lead_scoring.errors import BadInput
-from lead_scoring.settings import Settings
+from lead_scoring.settings import Settings, WarehouseSettings
 from lead_scoring.warehouse.interface import PartitionInfo, SqlValue, Warehouse
 
-__all__ = ["PartitionInfo", "SqlValue", "Warehouse", "open_warehouse"]
+__all__ = ["PartitionInfo", "SqlValue", "Warehouse", "embedded_engine", "open_warehouse"]
+
+
+def embedded_engine(folder: Path, limits: WarehouseSettings | None = None) -> Warehouse:
+    """The embedded engine over a folder, within the limits of the settings: it spills past them."""
+    from lead_scoring.warehouse.embedded import EmbeddedWarehouse
+
+    limits = limits or WarehouseSettings()
+    return EmbeddedWarehouse(folder, memory_limit_mb=limits.memory_limit_mb, threads=limits.threads)
 
 
 def open_warehouse(settings: Settings, client: Any = None) -> Warehouse:
@@ -25,13 +33,7 @@ def open_warehouse(settings: Settings, client: Any = None) -> Warehouse:
     """
     engine = settings.warehouse.engine
     if engine == "duckdb":
-        from lead_scoring.warehouse.embedded import EmbeddedWarehouse
-
-        return EmbeddedWarehouse(
-            Path(settings.location(settings.warehouse.folder)),
-            memory_limit_mb=settings.warehouse.memory_limit_mb,
-            threads=settings.warehouse.threads,
-        )
+        return embedded_engine(Path(settings.location(settings.warehouse.folder)), settings.warehouse)
     if engine == "bigquery":
         from lead_scoring.warehouse.bigquery import BigQueryWarehouse
 
